@@ -1,0 +1,1 @@
+"""cnn-jax: research on convolutional networks in JAX and Flax."""

@@ -1,0 +1,53 @@
+"""The zoo: ``MODELS`` maps each name to its constructor; ``create`` builds a network."""
+
+import dataclasses
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+
+from cnn_jax.errors import BadInputError
+from cnn_jax.models.lenet import LeNet5
+from cnn_jax.models.mlp import MLP
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "lenet5": LeNet5,
+    "mlp": MLP,
+}
+
+
+def constructor(name: str) -> Callable[..., nn.Module]:
+    """Return the constructor of a model, or raise ``BadInputError`` with the nearest names."""
+    if name not in MODELS:
+        near = difflib.get_close_matches(name, MODELS, n=3) or sorted(MODELS)
+        raise BadInputError(f"unknown model {name!r}; did you mean {', '.join(near)}?")
+    return MODELS[name]
+
+
+def fields(name: str) -> dict[str, Any]:
+    """Return the fields of a model that a config may set, name to default value."""
+    build = constructor(name)
+    preset = getattr(build, "keywords", {})  # a variant is a functools.partial
+    taken = {"parent", "name", "num_classes", "dtype"}
+    return {
+        field.name: preset.get(field.name, field.default)
+        for field in dataclasses.fields(getattr(build, "func", build))
+        if field.name not in taken
+    }
+
+
+def create(name: str, *, num_classes: int, **values: Any) -> nn.Module:
+    """Build the network ``name`` with ``num_classes`` outputs.
+
+    ``values`` are the constructor's own fields, and ``dtype``, the type it computes in. Raises
+    ``BadInputError`` for an unknown model or field.
+    """
+    known = fields(name)
+    for field in values:
+        if field not in known and field != "dtype":
+            near = difflib.get_close_matches(field, known, n=3) or sorted(known)
+            raise BadInputError(
+                f"model {name!r} has no field {field!r}; it has {', '.join(near) or 'none'}"
+            )
+    return constructor(name)(num_classes=num_classes, **values)

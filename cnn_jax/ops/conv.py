@@ -1,0 +1,56 @@
+"""Convolution, as the field means it: cross-correlation with learned filters."""
+
+import jax
+
+from cnn_jax.errors import BadInputError
+from cnn_jax.ops.geometry import Padding, Size, pads, pair
+
+DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+
+
+def conv2d(
+    x: jax.Array,
+    w: jax.Array,
+    *,
+    stride: Size = 1,
+    padding: Padding = 0,
+    groups: int = 1,
+    dilation: Size = 1,
+) -> jax.Array:
+    """Cross-correlate images with filters.
+
+    Args:
+        x: images ``[N, H, W, C]``.
+        w: filters ``[kh, kw, C / groups, O]``.
+        stride: pixels that the window moves by, an int or (rows, columns).
+        padding: 'same' ((f - 1) / 2 on each side, odd fields only), 'valid', an int for all
+            sides, or pairs ((top, bottom), (left, right)); zeros are added.
+        groups: how many groups the channels are split into; group g of the input channels
+            makes group g of the output channels (Krizhevsky et al. 2012, section 3.2).
+        dilation: distance of neighbouring taps in the input.
+
+    Returns:
+        ``[N, H', W', O]`` with H' = floor((H + pads - field) / stride) + 1.
+
+    Raises:
+        BadInputError: shapes and arguments do not fit.
+    """
+    if x.ndim != 4 or w.ndim != 4:
+        raise BadInputError(
+            f"conv2d takes x [N, H, W, C] and w [kh, kw, C / groups, O], not {x.shape}, {w.shape}"
+        )
+    if x.shape[3] != w.shape[2] * groups or w.shape[3] % groups:
+        raise BadInputError(
+            f"conv2d: x {x.shape} has {x.shape[3]} channels, w {w.shape} with groups={groups} "
+            f"takes {w.shape[2] * groups} and makes a multiple of {groups}"
+        )
+    padding = pads(padding, w.shape[:2], dilation)
+    return jax.lax.conv_general_dilated(
+        x,
+        w,
+        pair(stride, "stride"),
+        padding,
+        rhs_dilation=pair(dilation, "dilation"),
+        dimension_numbers=DIMENSIONS,
+        feature_group_count=groups,
+    )
