@@ -31,7 +31,7 @@ class Conv(nn.Module):
     """
 
     features: int
-    field: Size = 3
+    kernel_size: Size = 3
     stride: Size = 1
     padding: Padding = "same"
     groups: int = 1
@@ -43,7 +43,7 @@ class Conv(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Convolve ``x`` [N, H, W, C]."""
         kept = param_dtype(self.dtype)
-        shape = (*pair(self.field, "field"), x.shape[-1] // self.groups, self.features)
+        shape = (*pair(self.kernel_size, "kernel_size"), x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", self.kernel_init, shape, kept).astype(self.dtype)
         x = ops.conv2d(
             x.astype(self.dtype),
