@@ -1,7 +1,19 @@
-"""Settings that every test runs under: eight virtual CPU devices."""
+"""Settings that every test runs under: eight virtual CPU devices, a cache of its own."""
 
 import os
+import tempfile
+from pathlib import Path
+
+import pytest
 
 # Before jax is imported: read once, when its CPU backend starts.
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache():
+    """Keep prepared data sets out of the user's cache."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CNN_JAX_CACHE", folder)
+        yield Path(folder)

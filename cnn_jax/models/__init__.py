@@ -27,7 +27,7 @@ def constructor(name: str) -> Callable[..., nn.Module]:
 
 def fields(name: str) -> dict[str, Any]:
     """Return the fields of a model that a config may set, name to default value."""
-    build = constructor(name)
+    build: Any = constructor(name)
     preset = getattr(build, "keywords", {})  # a variant is a functools.partial
     taken = {"parent", "name", "num_classes", "dtype"}
     return {

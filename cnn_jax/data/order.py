@@ -1,0 +1,24 @@
+"""The order in which examples are seen: a pure function of (seed, epoch, step).
+
+Example p of a run is ``permutation(seed, p // n)[p % n]``. Batches straddle epochs, so that
+within an epoch nothing is dropped or seen twice.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from cnn_jax import keys
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def permutation(seed: int, epoch: jax.Array | int, n: int) -> jax.Array:
+    """Return the order of an epoch's ``n`` examples, int32 ``[n]``."""
+    key = jax.random.fold_in(keys.stream(seed, keys.Purpose.ORDER), epoch)
+    return jax.random.permutation(key, jnp.arange(n, dtype=jnp.int32))
+
+
+def position(step: int, batch_size: int, n: int) -> tuple[int, int]:
+    """Return (epoch, offset in it) of the first example of a step's batch."""
+    return divmod(step * batch_size, n)

@@ -1,0 +1,68 @@
+"""Small sets live on the device: uint8 images, gathered, augmented and scaled inside jit."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax.sharding import Sharding
+
+from cnn_jax.data import order
+from cnn_jax.data.sources import Part
+
+
+class Resident(struct.PyTreeNode):
+    """A part of a data set on the device: uint8 ``[N, H, W, C]`` and int32 ``[N]``."""
+
+    images: jax.Array
+    labels: jax.Array
+
+    def __len__(self) -> int:
+        return self.labels.shape[0]
+
+
+def place(part: Part, sharding: Sharding) -> Resident:
+    """Copy a part to the devices."""
+    return Resident(
+        images=jax.device_put(part.images, sharding), labels=jax.device_put(part.labels, sharding)
+    )
+
+
+class Shuffled:
+    """The rows of a run's batches, an epoch's permutation computed once, on the device."""
+
+    def __init__(self, seed: int, n: int, batch_size: int):
+        self._seed, self._n, self._batch_size = seed, n, batch_size
+        self._epoch, self._rows = -1, jnp.empty(0, jnp.int32)
+
+    def locate(self, step: int) -> tuple[jax.Array, int]:
+        """Return int32 ``[2 n]``, the orders of the step's epoch and the next, and the offset.
+
+        The batch of ``step`` is the ``batch_size`` rows from the offset on.
+        """
+        epoch, offset = order.position(step, self._batch_size, self._n)
+        if epoch != self._epoch:
+            orders = [order.permutation(self._seed, epoch + i, self._n) for i in (0, 1)]
+            self._epoch, self._rows = epoch, jnp.concatenate(orders)
+        return self._rows, offset
+
+    def steps_ahead(self, step: int) -> int:
+        """Return how many batches from ``step`` on the two orders hold; at least one."""
+        _, offset = order.position(step, self._batch_size, self._n)
+        return (2 * self._n - offset) // self._batch_size
+
+
+def scale(images: jax.Array, mean: Sequence[float], std: Sequence[float], dtype) -> jax.Array:
+    """Map pixels in 0..255 to ``dtype``, normalised by channel constants given in 0..1."""
+    kept = jnp.promote_types(dtype, jnp.float32)
+    centred = images.astype(kept) / 255 - jnp.asarray(mean, kept)
+    return (centred / jnp.asarray(std, kept)).astype(dtype)
+
+
+def augment(
+    images: jax.Array,
+    keys: jax.Array,
+    transform: Callable[[jax.Array, jax.Array], jax.Array],
+) -> jax.Array:
+    """Change each image ``[N, H, W, C]`` by a transform with a key of its own, ``[N]`` keys."""
+    return jax.vmap(transform)(keys, images.astype(jnp.float32))

@@ -1,0 +1,231 @@
+"""A run: config -> objects -> fit. The one place where model, data and engine meet."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnn_jax import config as configs
+from cnn_jax import workdir
+from cnn_jax.analysis import macs
+from cnn_jax.config import Config
+from cnn_jax.data import resident
+from cnn_jax.errors import BadInputError
+from cnn_jax.experiment import SETTLED_BY_DATA, Experiment, assemble, build_module, complete
+from cnn_jax.ops.geometry import pair
+from cnn_jax.programs import evaluation, steps_per_call, training
+from cnn_jax.train import checkpoint, curves, loop, parallel
+from cnn_jax.train.logging import TEST, TRAIN, VALIDATION, RunLog, cut_back, read_metrics
+from cnn_jax.train.state import TrainState, Variables, init_state
+
+
+def train_and_evaluate(config: Config, folder: str | Path) -> dict[str, Any]:
+    """Train, evaluate and checkpoint in ``folder``; return what its result.json holds.
+
+    Continues where the folder holds a checkpoint of the same config; returns at once where it
+    holds a finished run. Raises ``BadInputError`` for bad input and ``StoppedError`` after
+    SIGTERM or SIGINT, with the state saved.
+    """
+    folder = Path(folder)
+    done = finished(config, folder)
+    if done is not None:
+        return done
+    workdir.check_writable(folder)
+    with jax.enable_x64(config.train.precision == "float64"):
+        experiment = assemble(complete(config))
+        same = workdir.check_same(folder, experiment.config)
+        done = workdir.read_result(folder) if same else None
+        return _train(experiment, folder) if done is None else done
+
+
+def finished(config: Config, folder: str | Path) -> dict[str, Any] | None:
+    """Return the result in ``folder`` if that holds a finished run of ``config``, else None.
+
+    None too where only the data could tell. Raises ``BadInputError`` if it holds another run.
+    """
+    folder, config = Path(folder), complete(config)
+    fields = dict(configs.leaves(config))
+    unsettled = [name for name in SETTLED_BY_DATA if fields[name] is None]
+    same = workdir.check_same(folder, config, ignore=unsettled)
+    return workdir.read_result(folder) if same and not unsettled else None
+
+
+def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
+    config = experiment.config
+    _check_batch(experiment)
+    mesh = parallel.make_mesh()
+    alike = parallel.replicated(mesh)
+    schedule = experiment.schedule()
+
+    def init() -> TrainState:
+        return init_state(
+            experiment.module,
+            experiment.optimizer(),
+            experiment.image_shape,
+            config.seed,
+            experiment.dtype,
+        )
+
+    shapes = jax.eval_shape(init)  # a model that the images do not fit fails before any writing
+    workdir.create(folder, config)
+    parts = {name: resident.place(part, alike) for name, part in experiment.parts.items()}
+    evaluate = evaluation(experiment, mesh)
+    epoch, total = experiment.steps_per_epoch, experiment.total_steps
+    with checkpoint.Checkpoints(folder / workdir.CHECKPOINTS, keep=config.checkpoint.keep) as kept:
+        begin = jax.jit(init, out_shardings=alike)()
+        at, notes = kept.latest() or 0, {"seconds": 0.0}
+        if at:
+            begin, notes = kept.restore(at, like=begin)
+            print(f"continuing at step {at} of {total}", file=sys.stderr)
+        lines = folder / workdir.METRICS
+        cut_back(lines, at)
+        with RunLog(lines, step=at, total=total, batch_size=config.data.batch_size) as log:
+            fitted = loop.fit(
+                begin,
+                training(experiment, parts[TRAIN], mesh),
+                step=at,
+                times=loop.Times(
+                    total=total,
+                    log=config.train.log_every,
+                    evaluate=config.eval.every or epoch,
+                    checkpoint=config.checkpoint.every or epoch,
+                    per_call=steps_per_call(experiment),
+                ),
+                evaluate=(lambda now: evaluate(now.variables, parts[VALIDATION]))
+                if VALIDATION in parts
+                else None,
+                learning_rate=schedule,
+                classes=config.data.classes,
+                checkpoints=kept,
+                log=log,
+                seconds=notes["seconds"],
+            )
+            known = {VALIDATION: fitted.validation} if fitted.validation else {}
+            measured = {
+                name: known.get(name) or evaluate(fitted.state.variables, parts[name])
+                for name in (TRAIN, VALIDATION, TEST)
+                if name in parts
+            }
+            log.write(total, TEST, measured[TEST])
+            speed = log.images_per_second
+    counts = [int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes.variables["params"])]
+    result = {
+        "metrics": measured,
+        "params": sum(counts),
+        "macs": macs.count(experiment.module, shapes.variables, experiment.image_shape),
+        "steps": total,
+        "epochs": total * config.data.batch_size / len(experiment.parts[TRAIN]),
+        "seconds": round(fitted.seconds, 3),
+        "images_per_second": None if speed is None else round(speed, 1),
+        "seed": config.seed,
+        "devices": [device.device_kind for device in mesh.devices.flat],
+        "versions": _versions(),
+        "git": _git(),
+    }
+    title = f"{config.model.name} on {config.data.name}"
+    curves.draw(read_metrics(lines), folder / workdir.CURVES, title)
+    workdir.write(folder / workdir.RESULT, json.dumps(result, indent=2) + "\n")
+    return result
+
+
+def _check_batch(experiment: Experiment) -> None:
+    batch_size, devices = experiment.config.data.batch_size, jax.device_count()
+    examples = len(experiment.parts[TRAIN])
+    if batch_size > examples:
+        raise BadInputError(
+            f"data.batch_size is {batch_size}, more than the {examples} training examples"
+        )
+    if batch_size % devices:
+        raise BadInputError(
+            f"data.batch_size is {batch_size}, which {devices} devices do not divide"
+        )
+
+
+def load_run(folder: str | Path, *, step: int | None = None) -> tuple[nn.Module, Variables, Config]:
+    """Return (module, variables, config) of a run, ready for ``module.apply``.
+
+    Args:
+        folder: of a finished or interrupted run.
+        step: of the checkpoint; the newest if None.
+    """
+    module, variables, config, _ = _load(Path(folder), step)
+    return module, variables, config
+
+
+def _load(folder: Path, step: int | None) -> tuple[nn.Module, Variables, Config, int]:
+    """Return (module, variables, config, step) of a run's checkpoint."""
+    config = workdir.read_config(folder)
+    if config is None:
+        raise BadInputError(f"--workdir: {str(folder)!r} holds no run (no {workdir.CONFIG})")
+    if not (folder / workdir.CHECKPOINTS).is_dir():
+        raise BadInputError(f"--workdir: {str(folder)!r} holds no checkpoint yet")
+    module = build_module(config)
+    channels = len(config.data.mean)
+    image = jnp.zeros((1, *pair(config.data.image_size, "data.image_size"), channels))
+    with jax.enable_x64(config.train.precision == "float64"):
+        like = jax.eval_shape(lambda: module.init(jax.random.key(0), image, train=False))
+        with checkpoint.Checkpoints(folder / workdir.CHECKPOINTS, create=False) as kept:
+            step = kept.choose(step)
+            return module, kept.restore_network(step, like), config, step
+
+
+def evaluate_run(
+    folder: str | Path,
+    *,
+    split: str = TEST,
+    step: int | None = None,
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Evaluate a run's checkpoint on a part of its data, or of other data.
+
+    Args:
+        folder: of the run.
+        split: test, validation or train (unaugmented).
+        step: of the checkpoint; the newest if None.
+        overrides: ``--config.data.FIELD=VALUE``, to take other data.
+
+    Returns:
+        The metrics, with ``split`` and ``step``.
+    """
+    _, variables, config, step = _load(Path(folder), step)
+    for flag in overrides:
+        if not flag.startswith("--config.data."):
+            raise BadInputError(f"{flag}: evaluation takes --config.data.FIELD=VALUE only")
+    with jax.enable_x64(config.train.precision == "float64"):
+        experiment = assemble(complete(config, overrides))
+        if split not in experiment.parts:
+            have = ", ".join(experiment.parts)
+            raise BadInputError(f"--split={split}: the run has no such part, only {have}")
+        mesh = parallel.make_mesh()
+        alike = parallel.replicated(mesh)
+        part = resident.place(experiment.parts[split], alike)
+        measured = evaluation(experiment, mesh)(jax.device_put(variables, alike), part)
+    return {"split": split, "step": step} | measured
+
+
+def _versions() -> dict[str, str]:
+    names = ("cnn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    found = {name: metadata.version(name) for name in names}
+    return {"python": sys.version.split()[0]} | found
+
+
+def _git() -> str | None:
+    """Return the commit of the code, with '+' where it was changed since; None outside git."""
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,1 @@
+"""Training: pure steps, and the loop that runs, logs and saves them."""

@@ -1,0 +1,40 @@
+"""curves.png: what metrics.jsonl holds, drawn."""
+
+from pathlib import Path
+from typing import Any
+
+from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
+
+COLOURS = {TRAIN: "#8c8c8c", VALIDATION: "#0b6fa4", TEST: "#c2410c"}
+
+
+def draw(lines: list[dict[str, Any]], file: Path, title: str) -> None:
+    """Draw loss and error against the step, one line a split, the test set as a point."""
+    from matplotlib.figure import Figure  # half a second's import, at the end of a run
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained", dpi=120)
+    loss, error = figure.subplots(1, 2)
+    for split, colour in COLOURS.items():
+        own = [line for line in lines if line["split"] == split]
+        if not own:
+            continue
+        steps = [line["step"] for line in own]
+        # Few points are marked, or a single one would not be seen.
+        style: dict[str, Any] = {"color": colour, "marker": "o" if len(own) < 30 else ""}
+        style |= {"markersize": 8 if split == TEST else 4}
+        last = own[-1]
+        loss.plot(steps, [x["loss"] for x in own], label=f"{split} {last['loss']:.4f}", **style)
+        percent = [100 * (1 - x["accuracy"]) for x in own]
+        error.plot(steps, percent, label=f"{split} {percent[-1]:.2f} %", **style)
+    for axes, name in ((loss, "loss"), (error, "error (%)")):
+        axes.set(xlabel="step", ylabel=name)
+        axes.grid(visible=True, alpha=0.3)
+        axes.legend(frameon=False)
+        axes.spines[["top", "right"]].set_visible(False)
+    loss.set_yscale("log")
+    error.set_yscale("symlog", linthresh=1)  # logarithmic, and zero errors have a place
+    error.set_ylim(bottom=0)
+    figure.suptitle(title)
+    temporary = file.with_suffix(".tmp.png")
+    figure.savefig(temporary)
+    temporary.replace(file)

@@ -1,0 +1,43 @@
+"""The state of training: arrays only."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from cnn_jax import keys
+from cnn_jax.train.metrics import Sums
+
+Variables = dict[str, Any]
+
+
+class TrainState(struct.PyTreeNode):
+    """Everything that a step reads and writes."""
+
+    step: jax.Array  # updates done, int32
+    variables: Variables  # Linen's collections: params, batch_stats, ...
+    opt_state: optax.OptState
+    window: Sums  # since the last line of the log
+    bad_step: jax.Array  # the first update whose loss was not finite, -1 while there is none
+
+
+def init_state(
+    module: nn.Module,
+    optimizer: optax.GradientTransformation,
+    image_shape: tuple[int, ...],
+    seed: int,
+    dtype: Any,
+) -> TrainState:
+    """Return the state before the first step; images are ``[H, W, C]`` of ``dtype``."""
+    key = keys.stream(seed, keys.Purpose.INIT)
+    variables = dict(module.init(key, jnp.zeros((1, *image_shape), dtype), train=False))
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        variables=variables,
+        opt_state=optimizer.init(variables["params"]),
+        window=Sums.zero(jnp.promote_types(dtype, jnp.float32)),
+        bad_step=jnp.full((), -1, jnp.int32),
+    )

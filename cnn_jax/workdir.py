@@ -1,0 +1,78 @@
+"""A run's folder: config.json, result.json, and whether a run may go on in it."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cnn_jax import config as configs
+from cnn_jax import models
+from cnn_jax.config import Config
+from cnn_jax.errors import BadInputError
+
+CONFIG, METRICS, RESULT, CURVES = "config.json", "metrics.jsonl", "result.json", "curves.png"
+CHECKPOINTS = "checkpoints"
+
+
+def write(file: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary.write_text(text)
+    os.replace(temporary, file)
+
+
+def read_config(workdir: Path) -> Config | None:
+    """Return the resolved config of the run in ``workdir``, or None where there is no run."""
+    file = workdir / CONFIG
+    if not file.exists():
+        return None
+    try:
+        text = file.read_text()
+        name = json.loads(text)["model"]["name"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInputError(f"{str(file)!r} is not a run's config ({error})") from None
+    return configs.from_json(text, models.fields(name))
+
+
+def read_result(workdir: Path) -> dict[str, Any] | None:
+    """Return what a finished run's result.json holds, or None."""
+    file = workdir / RESULT
+    return json.loads(file.read_text()) if file.exists() else None
+
+
+def check_writable(workdir: Path) -> None:
+    """Raise ``BadInputError`` if the folder cannot be made or written; leaves nothing behind."""
+    place = workdir
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise BadInputError(f"--workdir: {str(place)!r} is a file, not a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise BadInputError(f"--workdir: {str(place)!r} is not writable")
+
+
+def check_same(workdir: Path, config: Config, *, ignore: Sequence[str] = ()) -> bool:
+    """Return whether ``workdir`` holds a run of ``config``; False if it holds none.
+
+    Raises ``BadInputError`` if it holds a run that differs in a field not in ``ignore``.
+    """
+    held = read_config(workdir)
+    if held is None:
+        return False
+    line = configs.difference(held, config, ignore=ignore)
+    if line is not None:
+        raise BadInputError(
+            f"--workdir: {str(workdir)!r} holds a run of another config: {line}; "
+            "choose another folder"
+        )
+    return True
+
+
+def create(workdir: Path, config: Config) -> None:
+    """Make the folder, if needed, and note the run's config in it."""
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        write(workdir / CONFIG, configs.to_json(config))
+    except OSError as error:
+        raise BadInputError(f"--workdir: {str(workdir)!r}: {error.strerror}") from None

@@ -1,0 +1,24 @@
+"""LeNet-5 on MNIST."""
+
+from cnn_jax.config import Config, base_config
+
+
+def get_config(arg: str | None = None) -> Config:
+    """Return the config; it takes no argument."""
+    del arg
+    config = base_config()
+    config.model.name = "lenet5"
+    config.data.name = "folder"
+    config.data.image_size = 32
+    config.data.classes = 10
+    config.data.mean = (0.1307,)
+    config.data.std = (0.3081,)
+    config.data.batch_size = 128
+    config.data.augment = {"pad_crop": {"padding": 2}}
+    config.optim.learning_rate = 0.05
+    config.optim.schedule = "cosine"
+    config.optim.warmup = 200
+    config.optim.weight_decay = 5e-4
+    config.train.epochs = 10
+    config.train.log_every = 100
+    return config

@@ -1,0 +1,47 @@
+"""Small real things that several tests need: folders of images, runs in processes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SMALL = [
+    "--config=configs/lenet5_digits.py",
+    "--config.model.name=mlp",
+    "--config.model.hidden=(16,)",
+    "--config.data.image_size=8",
+    '--config.data.augment={"pad_crop": {"padding": 1}}',
+]
+
+
+def write_images(folder: Path, *, per_class: int = 8, side: int = 8, classes: str = "ab") -> None:
+    """Write PNGs whose brightness tells their class, with seeded noise."""
+    rng = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    for label, name in enumerate(classes):
+        (folder / name).mkdir()
+        for index in range(per_class):
+            level = 60 + 120 * label / max(len(classes) - 1, 1)
+            pixels = rng.normal(level, 20, (side, side)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{index}.png")
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """Return the environment of a process with one device, as users have it."""
+    inherited = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    return inherited | extra
+
+
+def command(*arguments: str) -> list[str]:
+    """Return the command line of cnn-jax."""
+    return [sys.executable, "-m", "cnn_jax", *arguments]
+
+
+def run(*arguments: str, **extra: str) -> subprocess.CompletedProcess:
+    """Run cnn-jax in a process of its own."""
+    return subprocess.run(
+        command(*arguments), capture_output=True, text=True, env=environment(**extra), check=False
+    )
