@@ -33,6 +33,7 @@ def draw(lines: list[dict[str, Any]], file: Path, title: str) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     loss.set_yscale("log")
     error.set_yscale("symlog", linthresh=1)  # logarithmic, and zero errors have a place
+    error.yaxis.set_major_formatter("{x:g}")
     error.set_ylim(bottom=0)
     figure.suptitle(title)
     temporary = file.with_suffix(".tmp.png")
