@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BadInputError as error:
         print(f"cnn-jax: {error}", file=sys.stderr)
         return BAD_INPUT
+    except KeyboardInterrupt:
+        print("cnn-jax: interrupted", file=sys.stderr)
+        return STOPPED + signal.SIGINT
 
 
 class _Parser(argparse.ArgumentParser):
@@ -63,15 +67,11 @@ def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
     folder = Path(arguments.workdir)
     config = experiment.load_config(arguments.config, overrides)
-    result = run.finished(config, folder)
-    if result is not None:
-        print(f"{folder} holds this run, finished", file=sys.stderr)
-    else:
-        try:
-            result = run.train_and_evaluate(config, folder)
-        except StoppedError as error:
-            print(f"cnn-jax: {error}; the state is saved in {folder}", file=sys.stderr)
-            return STOPPED + error.signum
+    try:
+        result = run.train_and_evaluate(config, folder)
+    except StoppedError as error:
+        print(f"cnn-jax: {error}; the state is saved in {folder}", file=sys.stderr)
+        return STOPPED + error.signum
     test = result["metrics"]["test"]
     right = round(test["accuracy"] * test["examples"])
     print(f"test accuracy {test['accuracy']:.2%} ({right:,} of {test['examples']:,})")

@@ -112,7 +112,9 @@ class Experiment:
     def transform(self) -> Callable[[jax.Array, jax.Array], jax.Array]:
         """Return the augmentation, (key, image) -> image."""
         steps = configs.ordered(self.config.data.augment)
-        return augment.pipeline({name: configs.ordered(steps[name]) for name in steps})
+        return augment.pipeline(
+            {name: configs.ordered(steps[name]) for name in steps}, self.image_shape
+        )
 
 
 def assemble(config: Config) -> Experiment:

@@ -35,27 +35,20 @@ def train_and_evaluate(config: Config, folder: str | Path) -> dict[str, Any]:
     SIGTERM or SIGINT, with the state saved.
     """
     folder = Path(folder)
-    done = finished(config, folder)
-    if done is not None:
-        return done
-    workdir.check_writable(folder)
-    with jax.enable_x64(config.train.precision == "float64"):
-        experiment = assemble(complete(config))
-        same = workdir.check_same(folder, experiment.config)
-        done = workdir.read_result(folder) if same else None
-        return _train(experiment, folder) if done is None else done
-
-
-def finished(config: Config, folder: str | Path) -> dict[str, Any] | None:
-    """Return the result in ``folder`` if that holds a finished run of ``config``, else None.
-
-    None too where only the data could tell. Raises ``BadInputError`` if it holds another run.
-    """
-    folder, config = Path(folder), complete(config)
+    config = complete(config)
     fields = dict(configs.leaves(config))
     unsettled = [name for name in SETTLED_BY_DATA if fields[name] is None]
     same = workdir.check_same(folder, config, ignore=unsettled)
-    return workdir.read_result(folder) if same and not unsettled else None
+    done = workdir.read_result(folder) if same else None
+    if done is None or unsettled:
+        workdir.check_writable(folder)
+        with jax.enable_x64(config.train.precision == "float64"):
+            experiment = assemble(config)
+            workdir.check_same(folder, experiment.config)
+            if done is None:
+                return _train(experiment, folder)
+    print(f"{folder} holds this run, finished", file=sys.stderr)
+    return done
 
 
 def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
@@ -141,11 +134,12 @@ def _check_batch(experiment: Experiment) -> None:
     examples = len(experiment.parts[TRAIN])
     if batch_size > examples:
         raise BadInputError(
-            f"data.batch_size is {batch_size}, more than the {examples} training examples"
+            f"data.batch_size is {batch_size}, more than the {examples} training examples; lower it"
         )
     if batch_size % devices:
         raise BadInputError(
-            f"data.batch_size is {batch_size}, which {devices} devices do not divide"
+            f"data.batch_size is {batch_size}, which {devices} devices do not divide; "
+            f"take a multiple of {devices}"
         )
 
 

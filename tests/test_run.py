@@ -173,12 +173,13 @@ def test_several_steps_a_dispatch_compute_the_same(finished, tmp_path):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), one, seven)
 
 
-def test_float64_is_float64_throughout(tmp_path):
-    config = small("--config.train.steps=3", "--config.train.precision=float64")
-    cnn_jax.train_and_evaluate(config, tmp_path / "run")
+@pytest.mark.parametrize(("precision", "kept"), [("bfloat16", "float32"), ("float64", "float64")])
+def test_a_precision_is_that_of_the_whole_run(tmp_path, precision, kept):
+    config = small("--config.train.steps=3", f"--config.train.precision={precision}")
+    result = cnn_jax.train_and_evaluate(config, tmp_path / "run")
     variables = cnn_jax.load_run(tmp_path / "run")[1]
-    assert {str(leaf.dtype) for leaf in jax.tree.leaves(variables)} == {"float64"}
-    evaluate_run(tmp_path / "run")
+    assert {str(leaf.dtype) for leaf in jax.tree.leaves(variables)} == {kept}
+    assert evaluate_run(tmp_path / "run")["loss"] == result["metrics"]["test"]["loss"]
 
 
 def test_a_rate_that_diverges_stops_and_keeps_the_last_good_checkpoint(tmp_path):

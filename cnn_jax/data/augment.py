@@ -4,6 +4,7 @@ Images are float32 ``[H, W, C]`` in 0..255; every transform returns the shape it
 """
 
 import difflib
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -34,14 +35,18 @@ def pad_crop(key: jax.Array, image: jax.Array, *, padding: int = 4) -> jax.Array
 TRANSFORMS: dict[str, Transform] = {"flip": flip, "pad_crop": pad_crop}
 
 
-def pipeline(steps: Mapping[str, Mapping[str, Any]]) -> Callable[[jax.Array, jax.Array], jax.Array]:
+def pipeline(
+    steps: Mapping[str, Mapping[str, Any]], shape: tuple[int, ...]
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
     """Return ``(key, image) -> image`` that applies the named transforms in order.
 
-    Each transform draws from a key of its own, folded with its place in the order.
+    Each transform draws from a key of its own, folded with its place in the order. ``shape`` is
+    the images' ``[H, W, C]``.
 
     Raises:
-        BadInputError: an unknown transform or argument.
+        BadInputError: an unknown transform or argument, or one that the images cannot take.
     """
+    key, image = jax.random.key(0), jax.ShapeDtypeStruct(shape, jnp.float32)
     for name, arguments in steps.items():
         if name not in TRANSFORMS:
             near = difflib.get_close_matches(name, TRANSFORMS, n=1) or sorted(TRANSFORMS)
@@ -54,6 +59,13 @@ def pipeline(steps: Mapping[str, Mapping[str, Any]]) -> Callable[[jax.Array, jax
                 raise BadInputError(
                     f"data.augment.{name} has no argument {argument!r}; it has {', '.join(known)}"
                 )
+        try:
+            jax.eval_shape(functools.partial(TRANSFORMS[name], **arguments), key, image)
+        except (TypeError, ValueError) as error:
+            line = str(error).splitlines()[0]
+            raise BadInputError(
+                f"data.augment.{name} cannot take {dict(arguments)}: {line}"
+            ) from None
 
     def apply(key: jax.Array, image: jax.Array) -> jax.Array:
         for place, (name, arguments) in enumerate(steps.items()):

@@ -29,6 +29,9 @@ from cnn_jax.ops.geometry import Size, pair
 TEST_SHARE = 0.1
 CUT_SEED = 0
 
+# Sets are kept on the device as uint8; larger ones leave too little room for the network.
+RESIDENT_BYTES = 8 * 2**30
+
 
 @dataclasses.dataclass(frozen=True)
 class Part:
@@ -275,6 +278,13 @@ def _read(builder: _Builder, image_size: Size | None) -> Source:
             f"data.image_size: images have different sizes ({small}, {large}); set it to one"
         )
     size = sizes[0] if image_size is None else pair(image_size, "data.image_size")
+    examples = sum(split.num_examples for split in reader.info.splits.values())
+    need = examples * size[0] * size[1] * (1 if seen["grey"] else 3)
+    if need > RESIDENT_BYTES:
+        raise BadInputError(
+            f"data.image_size: {examples} images of {size[0]}x{size[1]} take {need / 2**30:.1f} "
+            f"GiB, more than the {RESIDENT_BYTES / 2**30:.0f} that are kept on the device; lower it"
+        )
 
     def part(name: str) -> Part:
         skip = {"image": tfds.decode.SkipDecoding()}

@@ -4,12 +4,13 @@ import json
 import os
 import sys
 import time
+from collections import deque
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 # Which split the lines of the loop speak of; the test set's line comes once, at the end.
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
@@ -108,20 +109,24 @@ class _Meter:
         self.step = step
         self._last: float | None = None  # the first tick ends compilation: it starts the clock
         self._steps, self._seconds = 0, 0.0
-        self.rate: float | None = None
+        # Sums over some ticks, not a mean of their rates: two ticks may come at almost one time.
+        self._recent: deque[tuple[int, float]] = deque(maxlen=20)
 
     def tick(self, step: int) -> None:
         now = time.perf_counter()
         if self._last is not None and step > self.step:
             steps, seconds = step - self.step, now - self._last
             self._steps, self._seconds = self._steps + steps, self._seconds + seconds
-            # A moving average over about ten ticks: readable, and soon true after a change.
-            recent = steps / seconds
-            self.rate = recent if self.rate is None else 0.9 * self.rate + 0.1 * recent
+            self._recent.append((steps, seconds))
         self.step, self._last = step, now
 
     def pause(self) -> None:
         self._last = None
+
+    @property
+    def rate(self) -> float | None:
+        seconds = sum(seconds for _, seconds in self._recent)
+        return sum(steps for steps, _ in self._recent) / seconds if seconds else None
 
     @property
     def mean_rate(self) -> float | None:
@@ -134,7 +139,6 @@ def _bar() -> Progress:
         BarColumn(),
         TextColumn("{task.fields[loss]}"),
         TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
         console=Console(stderr=True),
     )
 

@@ -164,6 +164,12 @@ def test_a_bad_folder_is_named(folder, kind):
     assert "\n" not in str(caught.value)
 
 
+def test_a_set_too_large_for_the_device_is_refused(folder, monkeypatch):
+    monkeypatch.setattr(sources, "RESIDENT_BYTES", 22 * 64 - 1)
+    with pytest.raises(BadInputError, match=r"data.image_size: 22 images of 8x8 take .*; lower it"):
+        sources.load("folder", str(folder))
+
+
 def test_hidden_files_are_no_images(folder):
     (folder / "train/a/.DS_Store").write_bytes(b"x")
     (folder / "train/.cache").mkdir()
