@@ -54,3 +54,29 @@ def conv2d(
         dimension_numbers=DIMENSIONS,
         feature_group_count=groups,
     )
+
+
+def convolve2d(
+    x: jax.Array,
+    w: jax.Array,
+    *,
+    stride: Size = 1,
+    padding: Padding = 0,
+    groups: int = 1,
+    dilation: Size = 1,
+) -> jax.Array:
+    """Convolve in the mathematical sense: ``conv2d`` with the filters' rows and columns flipped."""
+    return conv2d(
+        x, w[::-1, ::-1], stride=stride, padding=padding, groups=groups, dilation=dilation
+    )
+
+
+def depthwise_conv2d(
+    x: jax.Array, w: jax.Array, *, stride: Size = 1, padding: Padding = 0, dilation: Size = 1
+) -> jax.Array:
+    """Cross-correlate every channel of ``x`` [N, H, W, C] with filters of its own.
+
+    ``w`` is ``[kh, kw, 1, C x multiplier]``; channel c makes the outputs c x multiplier and up
+    (Howard et al. 2017, section 3.1). Other arguments and errors as for ``conv2d``.
+    """
+    return conv2d(x, w, stride=stride, padding=padding, groups=x.shape[-1], dilation=dilation)

@@ -67,3 +67,15 @@ def output_size(n: int, f: int, *, stride: int = 1, padding: int = 0) -> int:
 def conv_weights(filters: int, field: int, channels: int) -> int:
     """Return filters x (field x field x channels + 1): weights of a layer, biases included."""
     return filters * (field * field * channels + 1)
+
+
+def ceil_extra(n: int, f: int, stride: int, sides: tuple[int, int]) -> int:
+    """Return how many pixels past the padding a last window reaches when sizes are rounded up.
+
+    As in Caffe and PyTorch, a window that would start in the trailing padding is left out.
+    """
+    padded = n + sum(sides)
+    windows = -(-(padded - f) // stride) + 1
+    if (windows - 1) * stride >= n + sides[0]:
+        windows -= 1
+    return max(0, (windows - 1) * stride + f - padded)
