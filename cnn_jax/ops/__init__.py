@@ -5,6 +5,7 @@ from cnn_jax.ops.filters import FILTERS
 from cnn_jax.ops.geometry import conv_weights, output_size, same_padding
 from cnn_jax.ops.norm import batch_norm, local_response_norm
 from cnn_jax.ops.pool import avg_pool, global_avg_pool, max_pool
+from cnn_jax.ops.primitive import stock
 
 __all__ = [
     "FILTERS",
@@ -19,4 +20,5 @@ __all__ = [
     "max_pool",
     "output_size",
     "same_padding",
+    "stock",
 ]

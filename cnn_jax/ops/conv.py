@@ -1,11 +1,12 @@
 """Convolution, as the field means it: cross-correlation with learned filters."""
 
 import jax
+import jax.numpy as jnp
 
 from cnn_jax.errors import BadInputError
-from cnn_jax.ops.geometry import Padding, Size, pads, pair
-
-DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+from cnn_jax.ops.convolution import convolve, xla_convolve
+from cnn_jax.ops.geometry import Geometry, Padding, Size, pads, pair
+from cnn_jax.ops.primitive import is_stock
 
 
 def conv2d(
@@ -39,21 +40,26 @@ def conv2d(
         raise BadInputError(
             f"conv2d takes x [N, H, W, C] and w [kh, kw, C / groups, O], not {x.shape}, {w.shape}"
         )
-    if x.shape[3] != w.shape[2] * groups or w.shape[3] % groups:
+    if groups < 1 or x.shape[3] != w.shape[2] * groups or w.shape[3] % groups:
         raise BadInputError(
             f"conv2d: x {x.shape} has {x.shape[3]} channels, w {w.shape} with groups={groups} "
-            f"takes {w.shape[2] * groups} and makes a multiple of {groups}"
+            f"takes {w.shape[2] * groups} and makes {w.shape[3]}, to be a multiple of groups"
         )
-    padding = pads(padding, w.shape[:2], dilation)
-    return jax.lax.conv_general_dilated(
-        x,
-        w,
+    geometry = Geometry(
         pair(stride, "stride"),
-        padding,
-        rhs_dilation=pair(dilation, "dilation"),
-        dimension_numbers=DIMENSIONS,
-        feature_group_count=groups,
+        pads(padding, w.shape[:2], dilation),
+        groups,
+        pair(dilation, "dilation"),
     )
+    if min(geometry.output(x.shape[1:3], w.shape[:2])) < 1:
+        raise BadInputError(
+            f"conv2d: a field of {w.shape[:2]} with dilation={geometry.dilation} does not fit into "
+            f"x {x.shape} with padding={geometry.padding}"
+        )
+    x, w = jnp.asarray(x), jnp.asarray(w)
+    dtype = jnp.promote_types(x.dtype, w.dtype)
+    x, w = x.astype(dtype), w.astype(dtype)
+    return (xla_convolve if is_stock(x, w) else convolve)(x, w, geometry=geometry)
 
 
 def convolve2d(

@@ -1,6 +1,7 @@
 """Sizes: the formulas that say what a convolution or a pooling layer makes of its input."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from cnn_jax.errors import BadInputError
 
@@ -79,3 +80,22 @@ def ceil_extra(n: int, f: int, stride: int, sides: tuple[int, int]) -> int:
     if (windows - 1) * stride >= n + sides[0]:
         windows -= 1
     return max(0, (windows - 1) * stride + f - padded)
+
+
+class Geometry(NamedTuple):
+    """How a window slides over images; every size is (rows, columns)."""
+
+    stride: tuple[int, int] = (1, 1)
+    padding: Pads = ((0, 0), (0, 0))
+    groups: int = 1
+    dilation: tuple[int, int] = (1, 1)
+
+    def output(self, size: tuple[int, int], field: tuple[int, int]) -> tuple[int, int]:
+        """Return how many windows of ``field`` fit into images of ``size``."""
+        rows, columns = (
+            (size[i] + sum(self.padding[i]) - (field[i] - 1) * self.dilation[i] - 1)
+            // self.stride[i]
+            + 1
+            for i in range(2)
+        )
+        return rows, columns

@@ -7,19 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.errors import BadInputError
-from cnn_jax.ops.geometry import Padding, Pads, Size, ceil_extra, pads, pair
+from cnn_jax.ops.geometry import Geometry, Padding, Pads, Size, ceil_extra, pads, pair
+from cnn_jax.ops.pooling import MOST_TAPS, lowest, max_windows, sum_windows, xla_windows
+from cnn_jax.ops.primitive import is_stock
 
 
 class _Windows(NamedTuple):
     size: tuple[int, int]
-    step: tuple[int, int]
-    padding: Pads
-    extra: tuple[int, int]  # pixels past the padding that ceil_mode adds at bottom and right
-
-    def reach(self) -> Pads:
-        """Return the padding with ``extra``: what the windows cover."""
-        (top, bottom), (left, right) = self.padding
-        return (top, bottom + self.extra[0]), (left, right + self.extra[1])
+    geometry: Geometry  # with the pixels past the padding that ceil_mode adds
+    padding: Pads  # without them
 
 
 def _windows(name, x, window, stride, padding, ceil_mode) -> _Windows:
@@ -30,24 +26,13 @@ def _windows(name, x, window, stride, padding, ceil_mode) -> _Windows:
     sides = pads(padding, size)
     if any(x.shape[1 + i] + sum(sides[i]) < size[i] for i in range(2)):
         raise BadInputError(
-            f"{name}: a window of {size} does not fit into x {x.shape} padded by {sides}"
+            f"{name}: a window of {size} does not fit into x {x.shape} with padding={sides}"
         )
-    extra = (0, 0)
+    (top, bottom), (left, right) = sides
     if ceil_mode:
-        rows, columns = (ceil_extra(x.shape[1 + i], size[i], step[i], sides[i]) for i in range(2))
-        extra = rows, columns
-    return _Windows(size, step, sides, extra)
-
-
-def _reduce(x, start, combine, windows: _Windows):
-    return jax.lax.reduce_window(
-        x,
-        start,
-        combine,
-        (1, *windows.size, 1),
-        (1, *windows.step, 1),
-        ((0, 0), *windows.reach(), (0, 0)),
-    )
+        bottom += ceil_extra(x.shape[1], size[0], step[0], sides[0])
+        right += ceil_extra(x.shape[2], size[1], step[1], sides[1])
+    return _Windows(size, Geometry(step, ((top, bottom), (left, right))), sides)
 
 
 def max_pool(
@@ -72,7 +57,10 @@ def max_pool(
         BadInputError: a window larger than the padded input.
     """
     windows = _windows("max_pool", x, window, stride, padding, ceil_mode)
-    return _reduce(x, -np.inf, jax.lax.max, windows)
+    how = {"field": windows.size, "geometry": windows.geometry}
+    if is_stock(x) or windows.size[0] * windows.size[1] > MOST_TAPS:
+        return xla_windows(x, lowest(x.dtype), jax.lax.max, **how)
+    return max_windows(x, **how)
 
 
 def avg_pool(
@@ -98,7 +86,11 @@ def avg_pool(
         BadInputError: a window larger than the padded input.
     """
     windows = _windows("avg_pool", x, window, stride, padding, ceil_mode)
-    total = _reduce(x, 0.0, jax.lax.add, windows)
+    how = {"field": windows.size, "geometry": windows.geometry}
+    if is_stock(x):
+        total = xla_windows(x, np.zeros((), x.dtype), jax.lax.add, **how)
+    else:
+        total = sum_windows(x, **how)
     counts = [
         _counted(x.shape[1 + i], windows, i, count_include_pad, total.shape[1 + i])
         for i in range(2)
@@ -110,7 +102,7 @@ def avg_pool(
 def _counted(n, windows: _Windows, axis, count_include_pad, outputs):
     """Return how many pixels each window counts along one axis."""
     before, after = windows.padding[axis]
-    starts = np.arange(outputs) * windows.step[axis] - before
+    starts = np.arange(outputs) * windows.geometry.stride[axis] - before
     stops = starts + windows.size[axis]
     low, high = (-before, n + after) if count_include_pad else (0, n)
     return np.minimum(stops, high) - np.maximum(starts, low)
