@@ -57,9 +57,10 @@ def cover(windows: tuple[int, int], size, field, geometry: Geometry) -> Pads:
     """Return how many windows of zeros ``spread`` needs around the given ones."""
     sides = []
     for i in range(2):
-        offsets = [offset for p in _phases(i, size[i], field[i], geometry) for _, offset in p]
-        last = -(-size[i] // geometry.stride[i]) + max(offsets, default=0)
-        sides.append((max(0, -min(offsets, default=0)), max(0, last - windows[i])))
+        phases = _phases(i, size[i], field[i], geometry)
+        offsets = [0, *(offset for phase in phases for _, offset in phase)]
+        last = -(-size[i] // geometry.stride[i]) + max(offsets)
+        sides.append((-min(offsets), max(0, last - windows[i])))
     return sides[0], sides[1]
 
 
@@ -91,15 +92,15 @@ def spread(
         return lambda x: lax.slice(x, (0, *low, 0), (x.shape[0], *high, x.shape[3]))
 
     rows, columns = (_phases(i, size[i], field[i], geometry) for i in range(2))
-    sums: list[list[jax.Array | None]] = []
+    some = jax.eval_shape(lambda: term((0, 0), cut((0, 0))))
+    zero = jnp.zeros(some.shape, some.dtype)  # for pixels that no window sees
+    sums = []
     for row in rows:
         sums.append([])
         for column in columns:
             parts = [term((a, b), cut((i, j))) for a, i in row for b, j in column]
-            sums[-1].append(sum(parts[1:], parts[0]) if parts else None)
-    some = next(part for row in sums for part in row if part is not None)
-    zero = jnp.zeros_like(some)
-    return _interleave([[zero if part is None else part for part in row] for row in sums], size)
+            sums[-1].append(sum(parts[1:], parts[0]) if parts else zero)
+    return _interleave(sums, size)
 
 
 def _interleave(phases: list[list[jax.Array]], size: tuple[int, int]) -> jax.Array:
