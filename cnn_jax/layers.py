@@ -41,6 +41,7 @@ class Conv(nn.Module):
     use_bias: bool = True
     dtype: Dtype = jnp.float32
     kernel_init: Initializer = he_normal
+    bias_init: Initializer = nn.initializers.zeros
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -57,7 +58,7 @@ class Conv(nn.Module):
             dilation=self.dilation,
         )
         if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,), kept)
+            bias = self.param("bias", self.bias_init, (self.features,), kept)
             x = x + bias.astype(self.dtype)
         return x
 
@@ -69,6 +70,7 @@ class Dense(nn.Module):
     use_bias: bool = True
     dtype: Dtype = jnp.float32
     kernel_init: Initializer = he_normal
+    bias_init: Initializer = nn.initializers.zeros
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -77,7 +79,7 @@ class Dense(nn.Module):
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), kept)
         x = x.astype(self.dtype) @ kernel.astype(self.dtype)
         if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,), kept)
+            bias = self.param("bias", self.bias_init, (self.features,), kept)
             x = x + bias.astype(self.dtype)
         return x
 

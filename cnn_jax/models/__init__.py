@@ -8,12 +8,35 @@ from typing import Any
 import flax.linen as nn
 
 from cnn_jax.errors import BadInputError
-from cnn_jax.models.lenet import LeNet5
+from cnn_jax.models import allcnn, resnet, vgg
+from cnn_jax.models.alexnet import AlexNet, AlexNet2012
+from cnn_jax.models.googlenet import GoogLeNet, InceptionV1
+from cnn_jax.models.inception_v3 import InceptionV3
+from cnn_jax.models.lenet import LeNet1, LeNet5, LeNet5Classic
 from cnn_jax.models.mlp import MLP
+from cnn_jax.models.mobilenet import MobileNetV1
+from cnn_jax.models.nin import NIN
+from cnn_jax.models.squeezenet import SqueezeNet, SqueezeNet1_1
+from cnn_jax.models.zfnet import ZFNet
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
-    "lenet5": LeNet5,
     "mlp": MLP,
+    "lenet1": LeNet1,
+    "lenet5_classic": LeNet5Classic,
+    "lenet5": LeNet5,
+    "alexnet": AlexNet,
+    "alexnet_2012": AlexNet2012,
+    "zfnet": ZFNet,
+    "googlenet": GoogLeNet,
+    "inception_v1": InceptionV1,
+    "inception_v3": InceptionV3,
+    "mobilenet_v1": MobileNetV1,
+    "squeezenet1_0": SqueezeNet,
+    "squeezenet1_1": SqueezeNet1_1,
+    "nin": NIN,
+    **vgg.VARIANTS,
+    **resnet.VARIANTS,
+    **allcnn.VARIANTS,
 }
 
 
