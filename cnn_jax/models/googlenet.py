@@ -99,11 +99,11 @@ class GoogLeNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> Any:
-        """Map images ``[N, H, W, C]`` to logits ``[N, num_classes]``.
+        """Map images ``[N, H, W, C]`` (at least 15x15) to logits ``[N, num_classes]``.
 
         In training with ``aux``: a tuple of the logits and those of the heads, in input order.
         """
-        require_size(x, 7, "googlenet: pool4")
+        require_size(x, 15, "googlenet: pool3")
         if self.transform_input:
             x = from_imagenet_statistics(x)
         unit = partial(
@@ -137,11 +137,11 @@ class InceptionV1(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> Any:
         """Map images ``[N, H, W, C]`` to logits ``[N, num_classes]``, with heads as GoogLeNet.
 
-        The heads' 5×5 pool takes images of at least 65x65, the network itself of 7x7.
+        The heads' 5×5 pool takes images of at least 79x79, the network itself of 31x31.
         """
         if self.aux:
-            require_size(x, 65, "inception_v1: aux1's pool (without it, aux=False, 7x7)")
-        require_size(x, 7, "inception_v1: pool4")
+            require_size(x, 79, "inception_v1: aux1's pool (without it, aux=False, 31x31)")
+        require_size(x, 31, "inception_v1: pool4")
         unit = partial(ConvNormAct, conv=partial(layers.Conv, dtype=self.dtype), norm=None)
         aux_head = partial(
             AuxiliaryHead, self.num_classes, unit, False, self.aux_dropout, dtype=self.dtype

@@ -27,8 +27,8 @@ class NIN(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """Map images ``[N, H, W, C]`` to logits ``[N, num_classes]``."""
-        require_size(x, 5, "nin: pool2")
+        """Map images ``[N, H, W, C]`` (at least 4x4) to logits ``[N, num_classes]``."""
+        require_size(x, 4, "nin: pool2")
         pools = (ops.max_pool, ops.avg_pool)
         for block, (field, first, second, third) in enumerate(BLOCKS, 1):
             conv = partial(layers.Conv, dtype=self.dtype)

@@ -26,8 +26,8 @@ class ZFNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """Map images ``[N, H, W, C]`` (at least 33x33) to logits ``[N, num_classes]``."""
-        require_size(x, 33, "zfnet: pool5")
+        """Map images ``[N, H, W, C]`` (at least 47x47) to logits ``[N, num_classes]``."""
+        require_size(x, 47, "zfnet: pool5")
 
         def conv(x, index, field, stride=1, padding="same"):
             if not self.widths[index - 1]:
@@ -42,7 +42,7 @@ class ZFNet(nn.Module):
         x = ops.max_pool(conv(x, 1, 7, 2, 1), 3, stride=2, ceil_mode=True)
         x = conv(ops.local_response_norm(x), 2, 5, 2, "valid")
         x = ops.local_response_norm(ops.max_pool(x, 3, stride=2, ceil_mode=True))
-        x = ops.max_pool(conv(conv(conv(x, 3, 3), 4, 3), 5, 3), 3, stride=2)
+        x = ops.max_pool(conv(conv(conv(x, 3, 3), 4, 3), 5, 3), 3, stride=2, ceil_mode=True)
         x = x.reshape(x.shape[0], -1)
         x = dense_layers(x, self.hidden, self.dropout, self.dtype, train=train)
         x = layers.Dense(self.num_classes, dtype=self.dtype, name="head")(x)

@@ -24,7 +24,8 @@ def _windows(name, x, window, stride, padding, ceil_mode) -> _Windows:
         raise BadInputError(f"{name} takes images [N, H, W, C], not {x.shape}")
     step = pair(window if stride is None else stride, "stride")
     sides = pads(padding, size)
-    if any(x.shape[1 + i] + sum(sides[i]) < size[i] for i in range(2)):
+    spare = [stride - 1 if ceil_mode else 0 for stride in step]
+    if any(x.shape[1 + i] + sum(sides[i]) + spare[i] < size[i] for i in range(2)):
         raise BadInputError(
             f"{name}: a window of {size} does not fit into x {x.shape} with padding={sides}"
         )
