@@ -23,16 +23,11 @@ SIZES = {
 # One of each block; the others differ in their tables alone and are trained by the slow test.
 QUICK = {
     "mlp": {},
-    "lenet1": {},
     "lenet5_classic": {},
     "alexnet_2012": {"hidden": (16, 16)},
-    "vgg11_bn": {"hidden": 16, "stages": (1, 1, 1, 1, 1)},
     "resnet20": {"stages": (1, 1)},
     "resnet50": {"stages": (1, 1), "width": 8},
-    "mobilenet_v1": {"width": 0.125},
-    "squeezenet1_1": {"bypass": "complex"},
     "allcnn_c": {},
-    "nin": {},
 }
 
 
@@ -100,7 +95,7 @@ def test_a_step_in_float32(name):
     train_twice(name, jnp.float32, **QUICK[name])
 
 
-@pytest.mark.parametrize("name", ["resnet20", "squeezenet1_1", "lenet5_classic"])
+@pytest.mark.parametrize("name", ["resnet20", "lenet5_classic"])
 def test_a_step_in_bfloat16(name):
     train_twice(name, jnp.bfloat16, **QUICK[name])
 
