@@ -80,9 +80,11 @@ def union(views: Sequence[View | None]) -> View | None:
 def transfer(eqn: Any, views: Sequence[View | None]) -> View | None:
     """Return the view of what an equation computes from arrays with ``views``.
 
-    Primitives without a rule of their own are taken to work element by element.
+    Primitives without a rule of their own are taken to keep positions where they keep sizes, and
+    to see everything where they do not. None: nothing of the input, or not expressible, for
+    upsampled positions are fractions of pixels apart.
     """
-    rule = _RULES.get(eqn.primitive.name, _elementwise)
+    rule = _RULES.get(eqn.primitive.name, _other)
     if eqn.primitive.name.startswith("reduce_window"):
         rule = _reduce_window
     elif eqn.primitive.name.startswith(("reduce_", "arg")):
@@ -90,20 +92,23 @@ def transfer(eqn: Any, views: Sequence[View | None]) -> View | None:
     results = []
     for index, view in enumerate(views):
         if view is not None:
-            axes = [_through(rule, eqn, index, axis) for axis in view]
-            results.append((axes[0], axes[1]))
+            rows, columns = (_through(rule, eqn, index, axis) for axis in view)
+            if rows is None or columns is None:
+                return None
+            results.append((rows, columns))
     return union(results)
 
 
-def _through(rule, eqn, index: int, axis: Axis) -> Axis:
+def _through(rule, eqn, index: int, axis: Axis) -> Axis | None:
     if axis.position is None:
         return axis
     return rule(eqn, index, axis, axis.position, eqn.invars[index].aval.shape)
 
 
-def _elementwise(eqn, index, axis, at, shape):
+def _other(eqn, index, axis, at, shape):
     out = eqn.outvars[0].aval.shape
-    return axis if out == shape else axis.summed(shape[at])
+    kept = len(out) == len(shape) and out[at] == shape[at]
+    return axis if kept else axis.summed(shape[at])
 
 
 def _conv(eqn, index, axis, at, shape):
@@ -112,6 +117,8 @@ def _conv(eqn, index, axis, at, shape):
     if index != 0 or at not in spatial:
         return axis.summed(shape[at])
     i = spatial.index(at)
+    if params["lhs_dilation"][i] > 1:
+        return None
     field = eqn.invars[1].aval.shape[spec.rhs_spec[2 + i]]
     reach = (field - 1) * params["rhs_dilation"][i]
     before = params["padding"][i][0]
@@ -130,7 +137,8 @@ def _slice(eqn, index, axis, at, shape):
 
 
 def _pad(eqn, index, axis, at, shape):
-    return axis.windowed(at, eqn.params["padding_config"][at][0], 0, 1)
+    before, _, between = eqn.params["padding_config"][at]
+    return None if between else axis.windowed(at, before, 0, 1)
 
 
 def _transpose(eqn, index, axis, at, shape):

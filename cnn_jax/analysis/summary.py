@@ -4,7 +4,6 @@ No layer has a formula of its own: the traced program (jaxpr) of an inference pa
 user's module is counted as exactly as the zoo's.
 """
 
-import contextlib
 import dataclasses
 import inspect
 import json
@@ -122,7 +121,7 @@ def summarize(module: nn.Module, input_shape: Sequence[int]) -> Summary:
         with nn.intercept_methods(_marking(found)):
             return module.apply(variables, x, **mode)
 
-    with getattr(ops, "stock", contextlib.nullcontext)():
+    with ops.stock():
         variables = jax.eval_shape(lambda key, x: module.init(key, x, **mode), jax.random.key(0), x)
         program = jax.make_jaxpr(forward)(variables, x).jaxpr
     layers = _walk(program, found)
