@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,9 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
         ) from error
     try:
         # weights_only: an unpickler that builds tensors and containers, and calls nothing else.
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # What it warns of, it then reads or refuses.
+        with warnings.catch_warnings(action="ignore"):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise BadInputError(
             f"{path}: holds more than tensors, or is damaged ({_line(error)})"
