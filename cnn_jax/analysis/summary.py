@@ -9,7 +9,7 @@ import inspect
 import json
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import flax.traverse_util
@@ -114,7 +114,7 @@ def summarize(module: nn.Module, input_shape: Sequence[int]) -> Summary:
     shape = shape[-3:]
     x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     takes_train = "train" in inspect.signature(type(module).__call__).parameters
-    mode = {"train": False} if takes_train else {}
+    mode: dict[str, Any] = {"train": False} if takes_train else {}
     found: dict[tuple[str, ...], _Layer] = {}
 
     def forward(variables, x):
@@ -125,7 +125,8 @@ def summarize(module: nn.Module, input_shape: Sequence[int]) -> Summary:
         variables = jax.eval_shape(lambda key, x: module.init(key, x, **mode), jax.random.key(0), x)
         program = jax.make_jaxpr(forward)(variables, x).jaxpr
     layers = _walk(program, found)
-    for path, leaf in flax.traverse_util.flatten_dict(variables.get("params", {})).items():
+    params = flax.traverse_util.flatten_dict(variables.get("params", {}))
+    for path, leaf in cast(dict[tuple[str, ...], Any], params).items():
         layer = layers.setdefault(path[:-1], _Layer(kind="not run"))
         layer.params += math.prod(leaf.shape)
     rows = tuple(
@@ -190,6 +191,8 @@ def _pools(eqn, view: View | None) -> bool:
 
 def _row(path: str, layer: _Layer) -> Row:
     field, jump = field_and_jump(layer.view) if layer.view else (None, None)
-    shape = tuple(layer.output.shape[1:]) if layer.output is not None else None
-    size = math.prod(shape) * layer.output.dtype.itemsize if shape is not None else 0
+    shape, size = None, 0
+    if layer.output is not None:
+        shape = tuple(layer.output.shape[1:])
+        size = math.prod(shape) * layer.output.dtype.itemsize
     return Row(path, layer.kind, shape, layer.params, layer.macs, field, jump, size)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from cnn_jax import ops
 from cnn_jax.blocks.conv import ConvNormAct, ModuleDef
+from cnn_jax.ops.geometry import Size
 
 
 def _average(x: jax.Array) -> jax.Array:
@@ -21,7 +22,7 @@ class _Branches(nn.Module):
 
     unit: ModuleDef = ConvNormAct
 
-    def conv(self, x, name: str, features: int, field=1, *, train: bool, **strided):
+    def conv(self, x, name: str, features: int, field: Size = 1, *, train: bool, **strided):
         return self.unit(features, field, name=name, **strided)(x, train=train)
 
 

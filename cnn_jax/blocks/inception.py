@@ -30,7 +30,7 @@ class Inception(nn.Module):
     branch called 5×5: torchvision's network has 3 there. ``unit`` makes one convolution.
     """
 
-    widths: Widths
+    widths: Widths | tuple[int, int, int, int, int, int]
     reduce: bool = True
     large: int = 5
     unit: ModuleDef = ConvNormAct

@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 
@@ -55,7 +55,7 @@ def fields(name: str) -> dict[str, Any]:
     taken = {"parent", "name", "num_classes", "dtype"}
     return {
         field.name: preset.get(field.name, field.default)
-        for field in dataclasses.fields(getattr(build, "func", build))
+        for field in dataclasses.fields(cast(Any, getattr(build, "func", build)))
         if field.name not in taken
     }
 

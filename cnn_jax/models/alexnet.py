@@ -10,6 +10,7 @@ from cnn_jax import layers, ops
 from cnn_jax.errors import BadInputError
 from cnn_jax.models.inputs import require_size
 from cnn_jax.ops.adaptive import adaptive_avg_pool
+from cnn_jax.ops.geometry import Padding
 
 
 class AlexNet(nn.Module):
@@ -31,7 +32,7 @@ class AlexNet(nn.Module):
         """Map images ``[N, H, W, C]`` (at least 63x63) to logits ``[N, num_classes]``."""
         require_size(x, 63, "alexnet: pool5")
 
-        def conv(x, index, field, stride=1, padding="same"):
+        def conv(x, index, field, stride=1, padding: Padding = "same"):
             conv = layers.Conv(
                 *(self.widths[index - 1], field, stride, padding),
                 dtype=self.dtype,
@@ -76,7 +77,7 @@ class AlexNet2012(nn.Module):
         gaussian = nn.initializers.normal(0.01)
         ones = nn.initializers.ones
 
-        def conv(x, index, field, stride=1, padding="same"):
+        def conv(x, index, field, stride=1, padding: Padding = "same"):
             if not self.widths[index - 1]:
                 return x
             split = index in (2, 4, 5)

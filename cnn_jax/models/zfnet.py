@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from cnn_jax import layers, ops
 from cnn_jax.models.alexnet import dense_layers
 from cnn_jax.models.inputs import require_size
+from cnn_jax.ops.geometry import Padding
 
 
 class ZFNet(nn.Module):
@@ -29,7 +30,7 @@ class ZFNet(nn.Module):
         """Map images ``[N, H, W, C]`` (at least 47x47) to logits ``[N, num_classes]``."""
         require_size(x, 47, "zfnet: pool5")
 
-        def conv(x, index, field, stride=1, padding="same"):
+        def conv(x, index, field, stride=1, padding: Padding = "same"):
             if not self.widths[index - 1]:
                 return x
             conv = layers.Conv(

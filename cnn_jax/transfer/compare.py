@@ -1,7 +1,7 @@
 """How far an imported network's activations are from PyTorch's, layer by layer."""
 
 import os
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.traverse_util
 import jax
@@ -80,7 +80,8 @@ def _activations(module, variables, images) -> dict[tuple[str, ...], np.ndarray]
         )[1]["intermediates"]
 
     outputs = flax.traverse_util.flatten_dict(run(variables, images))
-    return {path[:-1]: np.asarray(value[0]) for path, value in outputs.items()}
+    named = cast(dict[tuple[str, ...], Any], outputs)
+    return {path[:-1]: np.asarray(value[0]) for path, value in named.items()}
 
 
 def _torch_activations(network, tensors, images) -> tuple[dict[str, np.ndarray], list[str]]:

@@ -97,12 +97,13 @@ def cifar_resnet(blocks: int, num_classes: int, shortcut: str = "A") -> Any:
                     stride = 2 if stage > 1 and block == 0 else 1
                     layer.append(Block(channels, features, stride))
                     channels = features
-                setattr(self, f"layer{stage}", nn.Sequential(*layer))
+                self.add_module(f"layer{stage}", nn.Sequential(*layer))
             self.linear = nn.Linear(64, num_classes)
 
         def forward(self, x):
             x = functional.relu(self.bn1(self.conv1(x)))
-            x = self.layer3(self.layer2(self.layer1(x)))
+            for stage in (1, 2, 3):
+                x = self.get_submodule(f"layer{stage}")(x)
             return self.linear(torch.mean(x, (2, 3)))
 
     return Net().eval()

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import flax.traverse_util
@@ -67,7 +67,7 @@ def convert(
     expected = jax.eval_shape(
         lambda key, x: module.init(key, x, train=False), jax.random.key(0), images
     )
-    leaves = flax.traverse_util.flatten_dict(expected)
+    leaves = cast(dict[Path, Any], flax.traverse_util.flatten_dict(expected))
     keys = {path: _key(layout, path) for path in leaves}
     missing = [key for key in keys.values() if key not in tensors]
     surplus = sorted(set(tensors) - set(keys.values()))

@@ -1,5 +1,7 @@
 """Receptive fields against three independent derivations: by hand, by recursion, by gradients."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -113,7 +115,10 @@ def test_a_tangle_of_operators_sees_what_its_gradient_says():
     variables = module.init(jax.random.key(1), x)
 
     def seen(row, column):
-        slope = jax.grad(lambda x: module.apply(variables, x)[0, row, column, 0])(x)
+        def output(x) -> Any:
+            return module.apply(variables, x)
+
+        slope = jax.grad(lambda x: output(x)[0, row, column, 0])(x)
         rows, columns = np.nonzero(np.abs(slope[0]).sum(-1))
         return rows.min(), rows.max(), columns.min(), columns.max()
 

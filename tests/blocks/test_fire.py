@@ -1,5 +1,7 @@
 """Fire modules and their bypasses."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,11 @@ import pytest
 
 from cnn_jax.blocks import Fire
 from cnn_jax.errors import BadInputError
+
+
+def run(module, variables, *args, **fields) -> Any:
+    """Apply a module; its type says that there might be a state too."""
+    return module.apply(variables, *args, **fields)
 
 
 @pytest.mark.parametrize(
@@ -22,11 +29,11 @@ from cnn_jax.errors import BadInputError
 def test_bypass_adds_the_input_or_a_convolution_of_it(channels, bypass, owns_bypass):
     x = jax.random.normal(jax.random.key(0), (1, 4, 4, channels))
     variables = Fire(2, 4, bypass).init(jax.random.key(1), x)
-    y = Fire(2, 4, bypass).apply(variables, x)
+    y = run(Fire(2, 4, bypass), variables, x)
     params = dict(variables["params"])
     added = params.pop("bypass_conv", None)
     assert (added is not None) == owns_bypass
-    plain = Fire(2, 4).apply({"params": params}, x)
+    plain = run(Fire(2, 4), {"params": params}, x)
     if owns_bypass:
         expected = plain + jnp.einsum("nhwc,co->nhwo", x, added["kernel"][0, 0])
     else:

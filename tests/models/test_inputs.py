@@ -2,6 +2,7 @@
 
 import contextlib
 from functools import partial
+from typing import Any, cast
 
 import flax.traverse_util
 import jax
@@ -88,7 +89,7 @@ def test_bfloat16_computes_narrow_and_keeps_parameters_and_logits_in_float32(nam
     x = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
     run = partial(module.apply, train=False, capture_intermediates=True, mutable=["intermediates"])
     _, state = jax.eval_shape(run, variables, x)
-    outputs = flax.traverse_util.flatten_dict(state["intermediates"])
+    outputs = cast(Any, flax.traverse_util.flatten_dict(state["intermediates"]))
     inner = [
         value[0].dtype
         for path, value in outputs.items()

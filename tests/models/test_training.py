@@ -2,6 +2,7 @@
 
 import zlib
 from functools import partial
+from typing import Any, cast
 
 import flax.traverse_util
 import jax
@@ -77,15 +78,16 @@ def train_twice(name, dtype, **values):
 
     once, first = step(variables, jax.random.key(0))
     twice, second = step(once, jax.random.key(1))
-    assert step._cache_size() == 1
+    assert cast(Any, step)._cache_size() == 1
     assert np.isfinite([first, second]).all()
-    for path, leaf in flax.traverse_util.flatten_dict(twice).items():
-        before = flax.traverse_util.flatten_dict(variables)[path]
+    flat: Any = flax.traverse_util.flatten_dict
+    for path, leaf in flat(twice).items():
+        before = flat(variables)[path]
         assert leaf.dtype == before.dtype == jnp.float32, path
         if path[0] == "batch_stats":
             assert np.any(leaf != before), path
-    kernels = flax.traverse_util.flatten_dict(twice["params"], sep="/")
-    for path, before in flax.traverse_util.flatten_dict(variables["params"], sep="/").items():
+    kernels = flat(twice["params"], sep="/")
+    for path, before in flat(variables["params"], sep="/").items():
         if path.endswith("kernel"):
             assert np.any(kernels[path] != before), f"{path} has no gradient"
 

@@ -1,5 +1,7 @@
 """The report of an import: layer by layer, and it finds what is wrong."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -43,9 +45,7 @@ def test_a_report_finds_the_layer_that_computes_something_else(tmp_path, monkeyp
     path = tmp_path / "weights.safetensors"
     safetensors.numpy.save_file(tensors, path)
     right = resnet.layers.BatchNorm
-    monkeypatch.setattr(
-        resnet.layers, "BatchNorm", lambda **fields: right(**(fields | {"epsilon": 1e-1}))
-    )
+    monkeypatch.setattr(resnet.layers, "BatchNorm", partial(right, epsilon=1e-1))
     rows = import_report("resnet20", path, images=np.ones((1, 8, 8, 3)))
     off = [row.path for row in rows if row.difference > 1e-5 * row.largest]
     assert off[0] == "bn1"

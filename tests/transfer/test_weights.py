@@ -3,6 +3,7 @@
 import builtins
 import pickle
 import re
+from typing import Any
 
 import flax.traverse_util
 import jax
@@ -50,7 +51,7 @@ def save(tmp_path):
     return write
 
 
-def flat(variables):
+def flat(variables) -> Any:
     return flax.traverse_util.flatten_dict(variables, sep="/")
 
 
