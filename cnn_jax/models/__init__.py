@@ -1,4 +1,9 @@
-"""The zoo: ``MODELS`` maps each name to its constructor; ``create`` builds a network."""
+"""The zoo: ``MODELS`` maps each name to its constructor; ``create`` builds a network.
+
+A parameter's initial value is drawn with a key made of the seed and its path: Linen folds the
+names of the modules around it into the key, and the kernel is the first thing each layer draws.
+Two arms of a study therefore start from the same values wherever path and shape agree.
+"""
 
 import dataclasses
 import difflib
@@ -64,9 +69,11 @@ def create(name: str, *, num_classes: int, **values: Any) -> nn.Module:
     """Build the network ``name`` with ``num_classes`` outputs.
 
     ``values`` are the constructor's own fields, and ``dtype``, the type it computes in. Raises
-    ``BadInputError`` for an unknown model or field.
+    ``BadInputError`` for an unknown model or field, or no classes.
     """
     known = fields(name)
+    if not isinstance(num_classes, int) or num_classes < 1:
+        raise BadInputError(f"num_classes is an int >= 1, not {num_classes!r}")
     for field in values:
         if field not in known and field != "dtype":
             near = difflib.get_close_matches(field, known, n=3) or sorted(known)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from cnn_jax import layers, ops
 from cnn_jax.blocks.separable import DepthwiseConv, SeparableBlock
+from cnn_jax.errors import BadInputError
 from cnn_jax.models.inputs import require_size
 
 # Output channels and stride of the thirteen blocks after the first convolution.
@@ -40,6 +41,10 @@ class MobileNetV1(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Map images ``[N, H, W, C]`` of any size to logits ``[N, num_classes]``."""
         require_size(x, 1, "mobilenet_v1: conv1")
+        if int(32 * self.width) < 1:
+            raise BadInputError(
+                f"mobilenet_v1: width {self.width} leaves conv1 without channels; give 1/32 or more"
+            )
         conv = partial(layers.Conv, dtype=self.dtype)
         norm = partial(layers.BatchNorm, dtype=self.dtype)
         depthwise = partial(DepthwiseConv, dtype=self.dtype)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from cnn_jax import layers, ops
 from cnn_jax.blocks.fire import Bypass, Fire
+from cnn_jax.errors import BadInputError
 from cnn_jax.models.inputs import require_size
 
 # 1x1 filters, and as many 3x3 filters, of fire2 to fire9.
@@ -37,6 +38,10 @@ class SqueezeNet(nn.Module):
         features, field = self.stem
         least = 21 if field == 7 else 17
         require_size(x, least, f"squeezenet: pool{self.pools[-1]}")
+        if int(2 * EXPAND[0] * self.squeeze_ratio) < 1:
+            raise BadInputError(
+                f"squeezenet: squeeze_ratio {self.squeeze_ratio} leaves fire2 without channels"
+            )
         conv = partial(layers.Conv, dtype=self.dtype)
         pool = partial(ops.max_pool, window=3, stride=2, ceil_mode=True)
         x = nn.relu(conv(features, field, 2, "valid", name="conv1")(x))

@@ -8,6 +8,8 @@ from typing import Any
 from cnn_jax.errors import BadInputError
 from cnn_jax.transfer.torch_names import naming
 
+_KEPT: list[Any] = []  # declarations of operators, which live as long as these
+
 
 def import_torchvision() -> Any:
     """Return the module ``torchvision``, also where its compiled operators do not load.
@@ -27,13 +29,10 @@ def import_torchvision() -> Any:
         for loaded in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[loaded]
         declared = torch.library.Library("torchvision", "FRAGMENT")
-        _KEPT.append(declared)  # its operators disappear with it
+        _KEPT.append(declared)
         for name in ("nms", "qnms"):
             declared.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         return importlib.import_module("torchvision")
-
-
-_KEPT: list[Any] = []
 
 
 def reference_network(name: str, *, num_classes: int, aux: bool = False, **fields: Any) -> Any:

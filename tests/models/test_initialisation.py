@@ -68,6 +68,18 @@ def test_seeds_and_paths_tell_kernels_apart():
             assert np.abs(one - other).max() > 0.1
 
 
+@pytest.mark.parametrize(
+    "name", ["resnet110", "resnet152", "googlenet", "inception_v3", "vgg19_bn"]
+)
+def test_no_two_paths_run_together_into_the_same_key(name):
+    # Linen joins the names on the way without a separator: ("a1", "b") and ("a", "1b") would meet.
+    module = create(name, num_classes=2)
+    x = jax.ShapeDtypeStruct((1, 299, 299, 3), jnp.float32)
+    variables = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), x)
+    kernels = [p for p in flax.traverse_util.flatten_dict(variables["params"]) if p[-1] == "kernel"]
+    assert len({"".join(path) for path in kernels}) == len(kernels)
+
+
 def test_kernels_before_relu_start_as_he_et_al_say():
     params = start("resnet20", stages=(1, 1), classes=100)
     fans = {"stage1_block1/conv2": 9 * 16, "stage2_block1/conv2": 9 * 32, "head": 32}

@@ -125,6 +125,9 @@ def test_an_unknown_field_names_those_there_are():
         ("resnet20", {"shortcut": "D"}, "shortcut is 'A', 'B', 'C' or None, not 'D'"),
         ("resnet50", {"version": 2}, "version of a bottleneck block is 1 or 1.5, not 2"),
         ("squeezenet1_0", {"bypass": "both"}, "bypass is .*, not 'both'"),
+        ("squeezenet1_0", {"squeeze_ratio": 0.001}, "squeeze_ratio 0.001 leaves fire2 without"),
+        ("mobilenet_v1", {"width": 0.01}, "width 0.01 leaves conv1 without channels"),
+        ("lenet5", {"classes": 0}, "num_classes is an int >= 1, not 0"),
     ],
 )
 def test_a_fields_bad_value_is_named(name, values, message):

@@ -3,6 +3,8 @@
 import builtins
 import pickle
 import re
+import subprocess
+import sys
 from typing import Any
 
 import flax.traverse_util
@@ -201,6 +203,11 @@ def test_without_pytorch_a_pth_file_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(BadInputError, match=r"reading .pth takes PyTorch"):
         import_weights("resnet20", path)
+
+
+def test_importing_the_package_loads_no_pytorch():
+    code = "import sys, cnn_jax.transfer; assert not {'torch', 'torchvision'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 class TestPyTorchFiles:
