@@ -31,6 +31,9 @@ QUICK = {
     "allcnn_c": {},
 }
 
+# What is compiled runs twice: optimising it would take longer than it saves.
+UNOPTIMISED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
 
 def drawn(module, images, seed=0):
     """Return variables of a network drawn with NumPy: compiling the initialisers takes longer."""
@@ -58,7 +61,7 @@ def train_twice(name, dtype, **values):
     labels = jnp.arange(4)
     variables = drawn(module, images)
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=UNOPTIMISED)
     def step(variables, key):
         def loss(params):
             outputs, state = module.apply(
