@@ -8,8 +8,10 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cnn_jax import ops
+from cnn_jax.errors import BadInputError
 from cnn_jax.ops.geometry import Padding, Size, pair
 
 Dtype = Any
@@ -35,9 +37,11 @@ class Conv(nn.Module):
     stride: Size = 1
     padding: Padding = "same"
     groups: int = 1
+    dilation: Size = 1
     use_bias: bool = True
     dtype: Dtype = jnp.float32
     kernel_init: Initializer = he_normal
+    bias_init: Initializer = nn.initializers.zeros
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -51,9 +55,10 @@ class Conv(nn.Module):
             stride=self.stride,
             padding=self.padding,
             groups=self.groups,
+            dilation=self.dilation,
         )
         if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,), kept)
+            bias = self.param("bias", self.bias_init, (self.features,), kept)
             x = x + bias.astype(self.dtype)
         return x
 
@@ -65,6 +70,7 @@ class Dense(nn.Module):
     use_bias: bool = True
     dtype: Dtype = jnp.float32
     kernel_init: Initializer = he_normal
+    bias_init: Initializer = nn.initializers.zeros
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -73,9 +79,107 @@ class Dense(nn.Module):
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), kept)
         x = x.astype(self.dtype) @ kernel.astype(self.dtype)
         if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,), kept)
+            bias = self.param("bias", self.bias_init, (self.features,), kept)
             x = x + bias.astype(self.dtype)
         return x
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over all axes but the last (Ioffe and Szegedy 2015, algorithm 1).
+
+    ``momentum`` is the share of the old running value that an update keeps (PyTorch's 0.1 is 0.9
+    here). ``unbiased`` says whether the running variance is corrected by n / (n - 1), as
+    PyTorch's is; batches are always normalised with the biased one. Parameters ``scale`` and
+    ``bias``; collection ``batch_stats`` with ``mean`` and ``var``; all in at least float32.
+    """
+
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+    unbiased: bool = False
+    dtype: Dtype = jnp.float32
+    scale_init: Initializer = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Normalise ``x`` [..., C] by its own statistics if ``train``, else by the running ones."""
+        kept = param_dtype(self.dtype)
+        channels = x.shape[-1:]
+        x = x.astype(self.dtype)
+        scale = self.param("scale", self.scale_init, channels, kept)
+        bias = self.param("bias", nn.initializers.zeros, channels, kept)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, kept)
+        running_var = self.variable("batch_stats", "var", jnp.ones, channels, kept)
+        if not train:
+            factor = jax.lax.rsqrt(running_var.value + self.epsilon) * scale
+            return ((x - running_mean.value) * factor + bias).astype(self.dtype)
+        y, mean, var = ops.batch_norm(x, scale, bias, epsilon=self.epsilon)
+        if not self.is_initializing():
+            if self.unbiased:
+                n = x.size // x.shape[-1]
+                var = var * (n / max(n - 1, 1))
+            keep = self.momentum
+            running_mean.value = keep * running_mean.value + (1 - keep) * mean
+            running_var.value = keep * running_var.value + (1 - keep) * var
+        return y
+
+
+class Dropout(nn.Module):
+    """Zero each value with probability ``rate`` and scale the rest up (Srivastava et al. 2014).
+
+    Draws from the random stream ``dropout``; the identity unless ``train``.
+    """
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Drop values of ``x``, of any shape."""
+        return nn.Dropout(self.rate, deterministic=not train)(x)
+
+
+class Downsample(nn.Module):
+    """Make images ``stride`` times smaller: ``[N, H, W, C]`` to ``[N, ceil(H/s), ceil(W/s), C]``.
+
+    Every ``kind`` gives the same shape, so that they can replace each other in a comparison:
+
+    - ``stride``: keep each s-th pixel;
+    - ``max``, ``avg``: the largest value or the mean of the pixels of a window;
+    - ``conv``: a learned convolution of all channels (parameters ``kernel``, ``bias``);
+    - ``blur``: a binomial low-pass filter, then each s-th pixel (Zhang 2019, section 3.2).
+
+    ``window`` is the side of the square that an output sees: unless given, the stride for ``max``
+    and ``avg``, and 3 for ``conv`` and ``blur``. ``stride`` as a kind sees one pixel.
+    """
+
+    kind: str = "max"
+    stride: int = 2
+    window: int | None = None
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Make ``x`` [N, H, W, C] smaller."""
+        s = self.stride
+        if self.kind == "stride":
+            return x[:, ::s, ::s]
+        if self.kind not in ("max", "avg", "conv", "blur"):
+            raise BadInputError(
+                f"Downsample: kind is stride, max, avg, conv or blur, not {self.kind!r}"
+            )
+        window = self.window or (s if self.kind in ("max", "avg") else 3)
+        side = ((window - 1) // 2, window // 2)
+        sides = (side, side)
+        if self.kind == "max":
+            return ops.max_pool(x, window, stride=s, padding=sides)
+        if self.kind == "avg":
+            return ops.avg_pool(x, window, stride=s, padding=sides, count_include_pad=False)
+        channels = x.shape[-1]
+        if self.kind == "conv":
+            return Conv(channels, window, s, sides, dtype=self.dtype, name="conv")(x)
+        row = np.poly1d([0.5, 0.5]) ** (window - 1)
+        taps = jnp.asarray(np.outer(row.coeffs, row.coeffs), x.dtype)[:, :, None, None]
+        kernel = jnp.broadcast_to(taps, (window, window, 1, channels))
+        return ops.depthwise_conv2d(x, kernel, stride=s, padding=sides)
 
 
 def logits(x: jax.Array) -> jax.Array:

@@ -1,19 +1,47 @@
-"""The zoo: ``MODELS`` maps each name to its constructor; ``create`` builds a network."""
+"""The zoo: ``MODELS`` maps each name to its constructor; ``create`` builds a network.
+
+A parameter's initial value is drawn with a key made of the seed and its path: Linen folds the
+names of the modules around it into the key, and the kernel is the first thing each layer draws.
+Two arms of a study therefore start from the same values wherever path and shape agree.
+"""
 
 import dataclasses
 import difflib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 
 from cnn_jax.errors import BadInputError
-from cnn_jax.models.lenet import LeNet5
+from cnn_jax.models import allcnn, resnet, vgg
+from cnn_jax.models.alexnet import AlexNet, AlexNet2012
+from cnn_jax.models.googlenet import GoogLeNet, InceptionV1
+from cnn_jax.models.inception_v3 import InceptionV3
+from cnn_jax.models.lenet import LeNet1, LeNet5, LeNet5Classic
 from cnn_jax.models.mlp import MLP
+from cnn_jax.models.mobilenet import MobileNetV1
+from cnn_jax.models.nin import NIN
+from cnn_jax.models.squeezenet import SqueezeNet, SqueezeNet1_1
+from cnn_jax.models.zfnet import ZFNet
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
-    "lenet5": LeNet5,
     "mlp": MLP,
+    "lenet1": LeNet1,
+    "lenet5_classic": LeNet5Classic,
+    "lenet5": LeNet5,
+    "alexnet": AlexNet,
+    "alexnet_2012": AlexNet2012,
+    "zfnet": ZFNet,
+    "googlenet": GoogLeNet,
+    "inception_v1": InceptionV1,
+    "inception_v3": InceptionV3,
+    "mobilenet_v1": MobileNetV1,
+    "squeezenet1_0": SqueezeNet,
+    "squeezenet1_1": SqueezeNet1_1,
+    "nin": NIN,
+    **vgg.VARIANTS,
+    **resnet.VARIANTS,
+    **allcnn.VARIANTS,
 }
 
 
@@ -32,7 +60,7 @@ def fields(name: str) -> dict[str, Any]:
     taken = {"parent", "name", "num_classes", "dtype"}
     return {
         field.name: preset.get(field.name, field.default)
-        for field in dataclasses.fields(getattr(build, "func", build))
+        for field in dataclasses.fields(cast(Any, getattr(build, "func", build)))
         if field.name not in taken
     }
 
@@ -41,9 +69,11 @@ def create(name: str, *, num_classes: int, **values: Any) -> nn.Module:
     """Build the network ``name`` with ``num_classes`` outputs.
 
     ``values`` are the constructor's own fields, and ``dtype``, the type it computes in. Raises
-    ``BadInputError`` for an unknown model or field.
+    ``BadInputError`` for an unknown model or field, or no classes.
     """
     known = fields(name)
+    if not isinstance(num_classes, int) or num_classes < 1:
+        raise BadInputError(f"num_classes is an int >= 1, not {num_classes!r}")
     for field in values:
         if field not in known and field != "dtype":
             near = difflib.get_close_matches(field, known, n=3) or sorted(known)

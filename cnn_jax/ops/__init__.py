@@ -1,15 +1,24 @@
-"""Operators on arrays: convolution, pooling and their geometry. No Flax, no state, no files."""
+"""Operators on arrays: convolution, pooling, normalisation. No Flax, no state, no files."""
 
-from cnn_jax.ops.conv import conv2d
+from cnn_jax.ops.conv import conv2d, convolve2d, depthwise_conv2d
+from cnn_jax.ops.filters import FILTERS
 from cnn_jax.ops.geometry import conv_weights, output_size, same_padding
+from cnn_jax.ops.norm import batch_norm, local_response_norm
 from cnn_jax.ops.pool import avg_pool, global_avg_pool, max_pool
+from cnn_jax.ops.primitive import stock
 
 __all__ = [
+    "FILTERS",
     "avg_pool",
+    "batch_norm",
     "conv2d",
     "conv_weights",
+    "convolve2d",
+    "depthwise_conv2d",
     "global_avg_pool",
+    "local_response_norm",
     "max_pool",
     "output_size",
     "same_padding",
+    "stock",
 ]

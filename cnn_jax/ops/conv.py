@@ -1,11 +1,12 @@
 """Convolution, as the field means it: cross-correlation with learned filters."""
 
 import jax
+import jax.numpy as jnp
 
 from cnn_jax.errors import BadInputError
-from cnn_jax.ops.geometry import Padding, Size, pads, pair
-
-DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+from cnn_jax.ops.convolution import convolve, xla_convolve
+from cnn_jax.ops.geometry import Geometry, Padding, Size, pads, pair
+from cnn_jax.ops.primitive import is_stock
 
 
 def conv2d(
@@ -39,18 +40,49 @@ def conv2d(
         raise BadInputError(
             f"conv2d takes x [N, H, W, C] and w [kh, kw, C / groups, O], not {x.shape}, {w.shape}"
         )
-    if x.shape[3] != w.shape[2] * groups or w.shape[3] % groups:
+    if groups < 1 or x.shape[3] != w.shape[2] * groups or w.shape[3] % groups:
         raise BadInputError(
             f"conv2d: x {x.shape} has {x.shape[3]} channels, w {w.shape} with groups={groups} "
-            f"takes {w.shape[2] * groups} and makes a multiple of {groups}"
+            f"takes {w.shape[2] * groups} and makes {w.shape[3]}, to be a multiple of groups"
         )
-    padding = pads(padding, w.shape[:2], dilation)
-    return jax.lax.conv_general_dilated(
-        x,
-        w,
+    geometry = Geometry(
         pair(stride, "stride"),
-        padding,
-        rhs_dilation=pair(dilation, "dilation"),
-        dimension_numbers=DIMENSIONS,
-        feature_group_count=groups,
+        pads(padding, w.shape[:2], dilation),
+        groups,
+        pair(dilation, "dilation"),
     )
+    if min(geometry.output(x.shape[1:3], w.shape[:2])) < 1:
+        raise BadInputError(
+            f"conv2d: a field of {w.shape[:2]} with dilation={geometry.dilation} does not fit into "
+            f"x {x.shape} with padding={geometry.padding}"
+        )
+    x, w = jnp.asarray(x), jnp.asarray(w)
+    dtype = jnp.promote_types(x.dtype, w.dtype)
+    x, w = x.astype(dtype), w.astype(dtype)
+    return (xla_convolve if is_stock(x, w) else convolve)(x, w, geometry=geometry)
+
+
+def convolve2d(
+    x: jax.Array,
+    w: jax.Array,
+    *,
+    stride: Size = 1,
+    padding: Padding = 0,
+    groups: int = 1,
+    dilation: Size = 1,
+) -> jax.Array:
+    """Convolve in the mathematical sense: ``conv2d`` with the filters' rows and columns flipped."""
+    return conv2d(
+        x, w[::-1, ::-1], stride=stride, padding=padding, groups=groups, dilation=dilation
+    )
+
+
+def depthwise_conv2d(
+    x: jax.Array, w: jax.Array, *, stride: Size = 1, padding: Padding = 0, dilation: Size = 1
+) -> jax.Array:
+    """Cross-correlate every channel of ``x`` [N, H, W, C] with filters of its own.
+
+    ``w`` is ``[kh, kw, 1, C x multiplier]``; channel c makes the outputs c x multiplier and up
+    (Howard et al. 2017, section 3.1). Other arguments and errors as for ``conv2d``.
+    """
+    return conv2d(x, w, stride=stride, padding=padding, groups=x.shape[-1], dilation=dilation)

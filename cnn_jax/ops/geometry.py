@@ -1,6 +1,7 @@
 """Sizes: the formulas that say what a convolution or a pooling layer makes of its input."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from cnn_jax.errors import BadInputError
 
@@ -67,3 +68,34 @@ def output_size(n: int, f: int, *, stride: int = 1, padding: int = 0) -> int:
 def conv_weights(filters: int, field: int, channels: int) -> int:
     """Return filters x (field x field x channels + 1): weights of a layer, biases included."""
     return filters * (field * field * channels + 1)
+
+
+def ceil_extra(n: int, f: int, stride: int, sides: tuple[int, int]) -> int:
+    """Return how many pixels past the padding a last window reaches when sizes are rounded up.
+
+    As in Caffe and PyTorch, a window that would start in the trailing padding is left out.
+    """
+    padded = n + sum(sides)
+    windows = -(-(padded - f) // stride) + 1
+    if (windows - 1) * stride >= n + sides[0]:
+        windows -= 1
+    return max(0, (windows - 1) * stride + f - padded)
+
+
+class Geometry(NamedTuple):
+    """How a window slides over images; every size is (rows, columns)."""
+
+    stride: tuple[int, int] = (1, 1)
+    padding: Pads = ((0, 0), (0, 0))
+    groups: int = 1
+    dilation: tuple[int, int] = (1, 1)
+
+    def output(self, size: tuple[int, int], field: tuple[int, int]) -> tuple[int, int]:
+        """Return how many windows of ``field`` fit into images of ``size``."""
+        rows, columns = (
+            (size[i] + sum(self.padding[i]) - (field[i] - 1) * self.dilation[i] - 1)
+            // self.stride[i]
+            + 1
+            for i in range(2)
+        )
+        return rows, columns

@@ -1,44 +1,112 @@
 """Pooling: what a window holds, summed up in one number."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.errors import BadInputError
-from cnn_jax.ops.geometry import Padding, Size, pads, pair
+from cnn_jax.ops.geometry import Geometry, Padding, Pads, Size, ceil_extra, pads, pair
+from cnn_jax.ops.pooling import MOST_TAPS, lowest, max_windows, sum_windows, xla_windows
+from cnn_jax.ops.primitive import is_stock
 
 
-def _windows(x, window, stride, padding):
+class _Windows(NamedTuple):
+    size: tuple[int, int]
+    geometry: Geometry  # with the pixels past the padding that ceil_mode adds
+    padding: Pads  # without them
+
+
+def _windows(name, x, window, stride, padding, ceil_mode) -> _Windows:
     size = pair(window, "window")
     if x.ndim != 4:
-        raise BadInputError(f"pooling takes images [N, H, W, C], not {x.shape}")
+        raise BadInputError(f"{name} takes images [N, H, W, C], not {x.shape}")
     step = pair(window if stride is None else stride, "stride")
-    (top, bottom), (left, right) = pads(padding, size)
-    if x.shape[1] + top + bottom < size[0] or x.shape[2] + left + right < size[1]:
-        raise BadInputError(f"a window of {size} does not fit into {x.shape} padded by {padding}")
-    return (1, *size, 1), (1, *step, 1), ((0, 0), (top, bottom), (left, right), (0, 0))
+    sides = pads(padding, size)
+    spare = [stride - 1 if ceil_mode else 0 for stride in step]
+    if any(x.shape[1 + i] + sum(sides[i]) + spare[i] < size[i] for i in range(2)):
+        raise BadInputError(
+            f"{name}: a window of {size} does not fit into x {x.shape} with padding={sides}"
+        )
+    (top, bottom), (left, right) = sides
+    if ceil_mode:
+        bottom += ceil_extra(x.shape[1], size[0], step[0], sides[0])
+        right += ceil_extra(x.shape[2], size[1], step[1], sides[1])
+    return _Windows(size, Geometry(step, ((top, bottom), (left, right))), sides)
 
 
 def max_pool(
-    x: jax.Array, window: Size, stride: Size | None = None, padding: Padding = 0
+    x: jax.Array,
+    window: Size,
+    *,
+    stride: Size | None = None,
+    padding: Padding = 0,
+    ceil_mode: bool = False,
 ) -> jax.Array:
     """Return the largest value of each window, ``[N, H, W, C]`` to ``[N, H', W', C]``.
 
-    ``stride`` is the window's size unless given; padded positions never win.
+    Args:
+        x: images ``[N, H, W, C]``.
+        window: pixels a window covers, an int or (rows, columns).
+        stride: pixels the window moves by; the window's size unless given.
+        padding: as for ``conv2d``; padded positions never win.
+        ceil_mode: round sizes up, so that a last window may reach over the edge (for networks
+            imported from PyTorch).
+
+    Raises:
+        BadInputError: a window larger than the padded input.
     """
-    size, step, sides = _windows(x, window, stride, padding)
-    return jax.lax.reduce_window(x, -np.inf, jax.lax.max, size, step, sides)
+    windows = _windows("max_pool", x, window, stride, padding, ceil_mode)
+    how = {"field": windows.size, "geometry": windows.geometry}
+    if is_stock(x) or windows.size[0] * windows.size[1] > MOST_TAPS:
+        return xla_windows(x, lowest(x.dtype), jax.lax.max, **how)
+    return max_windows(x, **how)
 
 
 def avg_pool(
-    x: jax.Array, window: Size, stride: Size | None = None, padding: Padding = 0
+    x: jax.Array,
+    window: Size,
+    *,
+    stride: Size | None = None,
+    padding: Padding = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
 ) -> jax.Array:
     """Return the mean of each window, ``[N, H, W, C]`` to ``[N, H', W', C]``.
 
-    ``stride`` is the window's size unless given; padded positions count as zeros.
+    Args:
+        x: images ``[N, H, W, C]``.
+        window: pixels a window covers, an int or (rows, columns).
+        stride: pixels the window moves by; the window's size unless given.
+        padding: as for ``conv2d``.
+        ceil_mode: as for ``max_pool``; pixels past the padding are never counted.
+        count_include_pad: whether padded positions count as zeros; else they are left out.
+
+    Raises:
+        BadInputError: a window larger than the padded input.
     """
-    size, step, sides = _windows(x, window, stride, padding)
-    return jax.lax.reduce_window(x, 0.0, jax.lax.add, size, step, sides) / (size[1] * size[2])
+    windows = _windows("avg_pool", x, window, stride, padding, ceil_mode)
+    how = {"field": windows.size, "geometry": windows.geometry}
+    if is_stock(x):
+        total = xla_windows(x, np.zeros((), x.dtype), jax.lax.add, **how)
+    else:
+        total = sum_windows(x, **how)
+    counts = [
+        _counted(x.shape[1 + i], windows, i, count_include_pad, total.shape[1 + i])
+        for i in range(2)
+    ]
+    count = (counts[0][:, None] * counts[1][None, :])[None, :, :, None]
+    return total / jnp.asarray(np.maximum(count, 1), x.dtype)
+
+
+def _counted(n, windows: _Windows, axis, count_include_pad, outputs):
+    """Return how many pixels each window counts along one axis."""
+    before, after = windows.padding[axis]
+    starts = np.arange(outputs) * windows.geometry.stride[axis] - before
+    stops = starts + windows.size[axis]
+    low, high = (-before, n + after) if count_include_pad else (0, n)
+    return np.minimum(stops, high) - np.maximum(starts, low)
 
 
 def global_avg_pool(x: jax.Array) -> jax.Array:

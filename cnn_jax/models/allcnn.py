@@ -1,0 +1,70 @@
+"""The networks of "Striving for Simplicity" (Springenberg et al. 2014, tables 1 and 2)."""
+
+from functools import partial
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from cnn_jax import layers, ops
+from cnn_jax.errors import BadInputError
+
+# Fields of the convolutions of the first two blocks, by the base model's letter.
+FIELDS = {"a": (5,), "b": (5, 1), "c": (3, 3)}
+
+
+class AllCNN(nn.Module):
+    """Two blocks of convolutions that halve the size, then 3×3, 1×1 and a 1×1 head, averaged.
+
+    ``fields`` are those of a block's convolutions. ``downsample`` says what ends a block:
+
+    - ``pool``: a 3×3/2 max-pool, the base model;
+    - ``stride``: nothing, the block's last convolution has stride 2 ("Strided-CNN");
+    - ``convpool``: a 3×3 convolution and the pool, the control for parameters ("ConvPool-CNN");
+    - ``conv``: a 3×3 convolution with stride 2 ("All-CNN").
+
+    All four give maps of the same size: every layer is padded by (f - 1) / 2, pools too (where the
+    paper leaves the last 3×3 unpadded). ReLU follows every convolution, the head's too; dropout
+    on the input and at the end of the first two blocks. He initialisation.
+    """
+
+    num_classes: int
+    fields: tuple[int, ...] = FIELDS["c"]
+    downsample: Literal["pool", "stride", "convpool", "conv"] = "conv"
+    widths: tuple[int, int] = (96, 192)
+    input_dropout: float = 0.2
+    dropout: float = 0.5
+    dtype: layers.Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Map images ``[N, H, W, C]`` of any size to logits ``[N, num_classes]``."""
+        if self.downsample not in ("pool", "stride", "convpool", "conv"):
+            raise BadInputError(
+                f"downsample is 'pool', 'stride', 'convpool' or 'conv', not {self.downsample!r}"
+            )
+
+        def conv(x, features, field, stride=1, *, name):
+            conv = layers.Conv(features, field, stride, dtype=self.dtype, name=name)
+            return nn.relu(conv(x))
+
+        x = layers.Dropout(self.input_dropout)(x, train=train)
+        for block, width in enumerate(self.widths, 1):
+            last = len(self.fields)
+            for index, field in enumerate(self.fields, 1):
+                stride = 2 if index == last and self.downsample == "stride" else 1
+                x = conv(x, width, field, stride, name=f"conv{block}_{index}")
+            if self.downsample in ("convpool", "conv"):
+                stride = 2 if self.downsample == "conv" else 1
+                x = conv(x, width, 3, stride, name=f"down{block}")
+            if self.downsample in ("pool", "convpool"):
+                x = ops.max_pool(x, 3, stride=2, padding="same")
+            x = layers.Dropout(self.dropout)(x, train=train)
+        x = conv(x, self.widths[1], 3, name="conv3_1")
+        x = conv(x, self.widths[1], 1, name="conv3_2")
+        x = conv(x, self.num_classes, 1, name="head")
+        return layers.logits(ops.global_avg_pool(x))
+
+
+VARIANTS = {f"allcnn_{letter}": partial(AllCNN, fields=fields) for letter, fields in FIELDS.items()}

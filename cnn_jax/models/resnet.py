@@ -1,0 +1,90 @@
+"""Residual networks and their plain twins (He et al. 2015)."""
+
+from functools import partial
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from cnn_jax import layers, ops
+from cnn_jax.blocks.residual import BasicBlock, BottleneckBlock, Shortcut
+from cnn_jax.errors import BadInputError
+from cnn_jax.models.inputs import require_size
+
+
+class ResNet(nn.Module):
+    """Stem, stages of residual blocks, global average, a linear head.
+
+    Stage i has ``stages[i]`` blocks of ``width`` x 2^i channels; every stage but the first halves
+    the size. ``stem``: 'imagenet' is a 7×7 convolution with stride 2 and a 3×3 max-pool, 'cifar' a
+    3×3 convolution. ``shortcut`` and ``version`` are the blocks' fields: None makes the plain
+    network. 1.5 and 'B' are torchvision's; the CIFAR networks of section 4.2 have 'A'.
+    All kernels, the head's too, start as He et al. 2015 initialise them; biases at zero.
+    """
+
+    num_classes: int
+    stages: tuple[int, ...] = (2, 2, 2, 2)
+    width: int = 64
+    bottleneck: bool = False
+    stem: Literal["imagenet", "cifar"] = "imagenet"
+    shortcut: Shortcut = "B"
+    version: float = 1.5
+    dtype: layers.Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Map images ``[N, H, W, C]`` of any size to logits ``[N, num_classes]``."""
+        require_size(x, 1, "resnet: conv1")
+        conv = partial(layers.Conv, dtype=self.dtype)
+        norm = partial(layers.BatchNorm, dtype=self.dtype)
+        if self.stem not in ("imagenet", "cifar"):
+            raise BadInputError(f"stem is 'imagenet' or 'cifar', not {self.stem!r}")
+        field, stride = (7, 2) if self.stem == "imagenet" else (3, 1)
+        x = conv(self.width, field, stride, use_bias=False, name="conv1")(x)
+        x = nn.relu(norm(name="bn1")(x, train=train))
+        if self.stem == "imagenet":
+            x = ops.max_pool(x, 3, stride=2, padding="same")
+        kind = partial(BottleneckBlock, version=self.version) if self.bottleneck else BasicBlock
+        for stage, blocks in enumerate(self.stages, 1):
+            for block in range(1, blocks + 1):
+                x = kind(
+                    self.width * 2 ** (stage - 1),
+                    stride=2 if stage > 1 and block == 1 else 1,
+                    shortcut=self.shortcut,
+                    conv=conv,
+                    norm=norm,
+                    name=f"stage{stage}_block{block}",
+                )(x, train=train)
+        x = ops.global_avg_pool(x)
+        x = layers.Dense(self.num_classes, dtype=self.dtype, name="head")(x)
+        return layers.logits(x)
+
+
+# Table 1 of the paper: depth = blocks x 2 or 3 convolutions, the stem and the head.
+_IMAGENET = {
+    18: ((2, 2, 2, 2), False),
+    34: ((3, 4, 6, 3), False),
+    50: ((3, 4, 6, 3), True),
+    101: ((3, 4, 23, 3), True),
+    152: ((3, 8, 36, 3), True),
+}
+# Section 4.2: depth 6 n + 2 with n blocks a stage.
+_CIFAR = (20, 32, 44, 56, 110, 1202)
+
+
+def _cifar(depth: int, shortcut: Shortcut):
+    n = (depth - 2) // 6
+    return partial(ResNet, stages=(n, n, n), width=16, stem="cifar", shortcut=shortcut)
+
+
+VARIANTS = {
+    f"resnet{depth}": partial(ResNet, stages=stages, bottleneck=bottleneck)
+    for depth, (stages, bottleneck) in _IMAGENET.items()
+}
+VARIANTS |= {
+    f"plain{depth}": partial(ResNet, stages=_IMAGENET[depth][0], shortcut=None)
+    for depth in (18, 34)
+}
+VARIANTS |= {f"resnet{depth}": _cifar(depth, "A") for depth in _CIFAR}
+VARIANTS |= {f"plain{depth}": _cifar(depth, None) for depth in _CIFAR if depth <= 110}

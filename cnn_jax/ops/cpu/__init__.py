@@ -1,0 +1,53 @@
+"""Which formulation computes a convolution on the CPU.
+
+XLA's CPU convolution is good at wide stride-1 ones and slow at the others. The ratios in the
+comments are its time over the formulation's (x86 with AVX-512, 2 cores, float32);
+``experiments/benchmarks/operators.py`` measures them again.
+"""
+
+import jax
+
+from cnn_jax.ops.cpu import dense, depthwise
+from cnn_jax.ops.geometry import Geometry
+
+
+def _is_pointwise(field, geometry: Geometry) -> bool:
+    return field == (1, 1) and geometry.groups == 1 and geometry.padding == ((0, 0), (0, 0))
+
+
+def _is_depthwise(w_shape, geometry: Geometry) -> bool:
+    return 1 < geometry.groups == w_shape[3] and w_shape[2] == 1 and w_shape[0] * w_shape[1] <= 49
+
+
+def convolve(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array | None:
+    """Return the convolution, or None where XLA's own is best."""
+    if _is_pointwise(w.shape[:2], geometry):
+        return dense.pointwise(x, w, geometry)  # 1.1 to 2.5
+    if _is_depthwise(w.shape, geometry):
+        return depthwise.depthwise(x, w, geometry)  # 20 to 40
+    return None
+
+
+def input_gradient(g: jax.Array, w: jax.Array, geometry: Geometry, size) -> jax.Array | None:
+    """Return the gradient of images of ``size``, or None where XLA's own is best."""
+    if _is_pointwise(w.shape[:2], geometry):
+        return dense.pointwise_input_gradient(g, w, geometry, size)  # 1.1 to 2.3
+    if _is_depthwise(w.shape, geometry):
+        return depthwise.depthwise_input_gradient(g, w, geometry, size)  # 30 to 180
+    strided = max(geometry.stride) > 1
+    if geometry.groups == 1 and strided:
+        return dense.phased_input_gradient(g, w, geometry, size)  # 1.1 to 3
+    return None
+
+
+def kernel_gradient(x: jax.Array, g: jax.Array, geometry: Geometry, field) -> jax.Array | None:
+    """Return the gradient of filters of ``field``, or None where XLA's own is best."""
+    w_shape = (*field, x.shape[3] // geometry.groups, g.shape[3])
+    if _is_pointwise(field, geometry):
+        return dense.pointwise_kernel_gradient(x, g, geometry)  # 2.7 to 4
+    if _is_depthwise(w_shape, geometry):
+        return depthwise.depthwise_kernel_gradient(x, g, geometry, field)  # 3 to 80
+    plain = geometry.groups == 1 and geometry.stride == geometry.dilation == (1, 1)
+    if plain and g.shape[1] * g.shape[2] >= 96 * 96:
+        return dense.shifts_kernel_gradient(x, g, geometry, field)  # 2 to 4
+    return None

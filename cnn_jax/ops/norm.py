@@ -1,0 +1,165 @@
+"""Normalisation: over neighbouring channels, and over a batch."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.interpreters import ad
+
+from cnn_jax.errors import BadInputError
+from cnn_jax.ops.primitive import bind, define, is_stock
+
+
+def local_response_norm(
+    x: jax.Array, size: int = 5, *, k: float = 2.0, alpha: float = 1e-4, beta: float = 0.75
+) -> jax.Array:
+    """Divide each value by (k + alpha x the sum of squares of ``size`` channels)^beta.
+
+    Krizhevsky et al. 2012, section 3.3: the channels around the value's own, cut at the ends;
+    ``alpha`` is not divided by ``size``. ``[..., C]`` to the same shape.
+    """
+    if size < 1:
+        raise BadInputError(f"local_response_norm sums over size >= 1 channels, not {size}")
+    batch = (1,) * (x.ndim - 1)
+    sides = ((0, 0),) * (x.ndim - 1) + ((size // 2, (size - 1) // 2),)
+    squares = lax.reduce_window(jnp.square(x), 0.0, lax.add, (*batch, size), (*batch, 1), sides)
+    total = k + alpha * squares
+    if beta == 0.75 and not is_stock(x):
+        root = lax.rsqrt(total)
+        return x * (root * jnp.sqrt(root))  # the same power, without a logarithm
+    return x * total**-beta
+
+
+def batch_norm(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, *, epsilon: float = 1e-5
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Normalise each channel over all other axes (Ioffe and Szegedy 2015, algorithm 1).
+
+    Args:
+        x: ``[..., C]``.
+        scale: gamma ``[C]``.
+        bias: beta ``[C]``.
+        epsilon: added to the variance.
+
+    Returns:
+        (y, mean, variance): y in the type of ``x``; the mean and the biased variance ``[C]`` in
+        at least float32.
+
+    Raises:
+        BadInputError: scale or bias do not have one value a channel.
+    """
+    if scale.shape != x.shape[-1:] or bias.shape != x.shape[-1:]:
+        raise BadInputError(
+            f"batch_norm: x {x.shape} takes scale and bias of shape {x.shape[-1:]}, "
+            f"not {scale.shape} and {bias.shape}"
+        )
+    if is_stock(x, scale, bias):
+        return _normalise(x, scale, bias, epsilon)
+    return _batch_norm(x, scale, bias, epsilon)
+
+
+def _pixels(x):
+    """Return the axes of ``x`` [N, ..., C] between the batch and the channels."""
+    return tuple(range(1, x.ndim - 1))
+
+
+def _statistics(x):
+    """Return mean and biased variance of each channel, in at least float32.
+
+    Each image is summed up relative to one of its own pixels: a large mean cannot drown a small
+    spread, at the price of no further pass. The images are then combined exactly (Chan, Golub
+    and LeVeque 1983, section 2).
+    """
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    axes = _pixels(x)
+    origin = lax.slice(wide, (0,) * x.ndim, (x.shape[0], *(1 for _ in axes), x.shape[-1]))
+    # Behind a barrier, so that XLA does not store x - origin for both sums: each makes its own.
+    deviation, again = wide - origin, wide - lax.optimization_barrier(origin)
+    count = max(1, x.size // max(1, x.shape[0] * x.shape[-1]))
+    shift = deviation.sum(axes) / count
+    means = origin.reshape(x.shape[0], x.shape[-1]) + shift
+    within = jnp.square(again).sum(axes) / count - jnp.square(shift)
+    mean = means.mean(0)
+    return mean, within.mean(0) + jnp.square(means - mean).mean(0)
+
+
+def _normalise(x, scale, bias, epsilon):
+    mean, variance = _statistics(x)
+    y = (x - mean) * (lax.rsqrt(variance + epsilon) * scale) + bias
+    return y.astype(x.dtype), mean, variance
+
+
+def _tangent(t, scale_t, bias_t, x, mean, inverse, scale):
+    """Return the tangent of y for tangents of x, scale and bias; ``inverse`` is 1 / std."""
+    normal = (x - mean) * inverse
+    axes = tuple(range(x.ndim - 1))
+    wide = t.astype(normal.dtype)
+    along = wide - wide.mean(axes) - normal * (wide * normal).mean(axes)
+    return (along * (inverse * scale) + normal * scale_t + bias_t).astype(x.dtype)
+
+
+def _cotangents(g, x, mean, inverse, scale):
+    """Return the cotangents of x, scale and bias for that of y: the transpose of ``_tangent``.
+
+    Two sums over the batch give all three (Ioffe and Szegedy 2015, section 3). Only x is kept
+    from the forward pass; the normalised values are made again.
+    """
+    normal = (x - mean) * inverse
+    axes = tuple(range(x.ndim - 1))
+    wide = g.astype(normal.dtype)
+    count = x.size // max(1, x.shape[-1])
+    bias_g, scale_g = wide.sum(axes), (wide * normal).sum(axes)
+    x_g = (wide - bias_g / count - normal * (scale_g / count)) * (inverse * scale)
+    return x_g.astype(x.dtype), scale_g.astype(scale.dtype), bias_g.astype(scale.dtype)
+
+
+_tangent_p = define("batch_norm_tangent", _tangent, images=(False,) * 7)
+_cotangents_p = define(
+    "batch_norm_cotangents", _cotangents, images=(False,) * 5, multiple_results=True
+)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(3,))
+def _batch_norm(x, scale, bias, epsilon):
+    return _normalise(x, scale, bias, epsilon)
+
+
+@_batch_norm.defjvp
+def _batch_norm_jvp(epsilon, primals, tangents):
+    (x, scale, bias), (t, scale_t, bias_t) = primals, tangents
+    y, mean, variance = _batch_norm(x, scale, bias, epsilon)
+    inverse = lax.rsqrt(variance + epsilon)
+    y_t = bind(_tangent_p, t, scale_t, bias_t, x, mean, inverse, scale)
+    axes = tuple(range(x.ndim - 1))
+    wide = t.astype(mean.dtype)
+    mean_t = wide.mean(axes)
+    variance_t = 2 * (wide * (x - mean)).mean(axes)
+    return (y, mean, variance), (y_t, mean_t, variance_t)
+
+
+def _differentiated(prim, function):
+    """Return the JVP rule of a primitive as that of the function it computes."""
+
+    def rule(primals, tangents):
+        _, out_tangents = jax.jvp(function, primals, tuple(map(ad.instantiate_zeros, tangents)))
+        return bind(prim, *primals), out_tangents
+
+    return rule
+
+
+def _transpose_tangent(ct, t, scale_t, bias_t, *rest):
+    cotangents = bind(_cotangents_p, ad.instantiate_zeros(ct), *rest)
+    linear = (ad.is_undefined_primal(a) for a in (t, scale_t, bias_t))
+    given = (c if undefined else None for c, undefined in zip(cotangents, linear, strict=True))
+    return (*given, *(None for _ in rest))
+
+
+def _transpose_cotangents(cts, _, *rest):
+    return (bind(_tangent_p, *map(ad.instantiate_zeros, cts), *rest), *(None for _ in rest))
+
+
+ad.primitive_jvps[_tangent_p] = _differentiated(_tangent_p, _tangent)
+ad.primitive_jvps[_cotangents_p] = _differentiated(_cotangents_p, _cotangents)
+ad.primitive_transposes[_tangent_p] = _transpose_tangent
+ad.primitive_transposes[_cotangents_p] = _transpose_cotangents

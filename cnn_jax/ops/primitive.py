@@ -1,0 +1,131 @@
+"""Primitives that are lowered one way for the CPU and another way elsewhere.
+
+``define`` makes one out of plain functions of arrays. Derivatives are added by those who know
+them; the rules for shapes, ``vmap``, evaluation outside jit and lowering are the same for all.
+"""
+
+import math
+from collections.abc import Callable
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Primitive
+from jax.interpreters import batching, mlir
+
+_stock = jax.make_user_context(False)
+
+
+def stock():
+    """Compute with XLA's own operators in this context: no formulation of this project.
+
+    The choice is made when a function is traced and is part of jit's cache key, so that one
+    function can be compiled both ways in one program. ``with ops.stock(): ...``
+    """
+    return _stock(True)
+
+
+def is_stock(*arrays: jax.Array) -> bool:
+    """Tell whether to use XLA's operators: inside ``stock()``, and for explicit shardings.
+
+    Explicit sharding types need a rule for each operator, which XLA's own have.
+    """
+    return _stock.value or any(any(jax.typeof(a).sharding.spec) for a in arrays)
+
+
+def define(
+    name: str,
+    default: Callable,
+    *,
+    cpu: Callable | None = None,
+    images: tuple[bool, ...] = (),
+    multiple_results: bool = False,
+) -> Primitive:
+    """Return a primitive that computes ``default(*arrays, **params)``.
+
+    Args:
+        name: of the primitive in printed programs.
+        default: the function for every platform.
+        cpu: the function for the CPU: what ``default`` returns, or None to use that after all.
+            Float arrays come to it in at least float32.
+        images: for each argument, whether its first axis is the batch that the results have
+            too; ``vmap`` over such arguments alone makes that batch larger.
+        multiple_results: whether the functions return a tuple.
+    """
+    prim = Primitive(name)
+    prim.multiple_results = multiple_results
+
+    @cache
+    def results(shapes, params):
+        return jax.eval_shape(partial(default, **dict(params)), *shapes)
+
+    def abstract(*avals, **params):
+        shapes = tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in avals)
+        outs = results(shapes, tuple(params.items()))
+        like = partial(avals[0].update, weak_type=False)
+        if multiple_results:
+            return [like(shape=out.shape, dtype=out.dtype) for out in outs]
+        return like(shape=outs.shape, dtype=outs.dtype)
+
+    @cache
+    def compiled(params):
+        return jax.jit(partial(prim.bind, **dict(params)))
+
+    def batch(args, dims, **params):
+        size = next(a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None)
+        if any(d is not None and not image for d, image in zip(dims, images, strict=True)):
+            out = jax.vmap(partial(default, **params), in_axes=tuple(dims))(*args)
+        else:
+            out = prim.bind(*map(partial(_merge, size), args, dims, images), **params)
+            out = jax.tree.map(partial(_split, size), out)
+        return out, jax.tree.map(lambda _: 0, out)
+
+    def on_cpu(*args, **params):
+        floats = all(jnp.issubdtype(a.dtype, jnp.floating) for a in args[:1])
+        out = None
+        if floats and all(math.prod(a.shape) for a in args):
+            out = cpu(*map(_widen, args), **params)
+        if out is None:
+            return default(*args, **params)
+        shapes = tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in args)
+        like = results(shapes, tuple(params.items()))
+        return jax.tree.map(lambda a, b: a.astype(b.dtype), out, like)
+
+    prim.def_abstract_eval(abstract)
+    prim.def_impl(lambda *args, **params: compiled(tuple(params.items()))(*args))
+    batching.primitive_batchers[prim] = batch
+    mlir.register_lowering(prim, mlir.lower_fun(default, multiple_results))
+    if cpu is not None:
+        mlir.register_lowering(prim, mlir.lower_fun(on_cpu, multiple_results), platform="cpu")
+    return prim
+
+
+def bind(prim: Primitive, *arrays: jax.Array, **params):
+    """Bind ``prim`` to arrays that vary over the same axes of a ``shard_map``."""
+    axes = frozenset().union(*(_varying(a) for a in arrays))
+    return prim.bind(*(_vary(a, axes) for a in arrays), **params)
+
+
+def _varying(a):
+    return jax.typeof(a).manual_axis_type.varying
+
+
+def _vary(a, axes):
+    missing = tuple(axes - _varying(a))
+    return jax.lax.pcast(a, missing, to="varying") if missing else a
+
+
+def _widen(a):
+    narrow = jnp.issubdtype(a.dtype, jnp.floating) and a.dtype.itemsize < 4
+    return a.astype(jnp.float32) if narrow else a
+
+
+def _merge(size, a, dim, image):
+    if not image:
+        return a
+    a = jnp.broadcast_to(a, (size, *a.shape)) if dim is None else jnp.moveaxis(a, dim, 0)
+    return a.reshape(size * a.shape[1], *a.shape[2:])
+
+
+def _split(size, a):
+    return a.reshape(size, a.shape[0] // size, *a.shape[1:])
