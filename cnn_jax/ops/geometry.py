@@ -90,7 +90,7 @@ class Geometry(NamedTuple):
     groups: int = 1
     dilation: tuple[int, int] = (1, 1)
 
-    def output(self, size: tuple[int, int], field: tuple[int, int]) -> tuple[int, int]:
+    def output(self, size: Sequence[int], field: Sequence[int]) -> tuple[int, int]:
         """Return how many windows of ``field`` fit into images of ``size``."""
         rows, columns = (
             (size[i] + sum(self.padding[i]) - (field[i] - 1) * self.dilation[i] - 1)

@@ -83,7 +83,7 @@ def define(
     def on_cpu(*args, **params):
         floats = all(jnp.issubdtype(a.dtype, jnp.floating) for a in args[:1])
         out = None
-        if floats and all(math.prod(a.shape) for a in args):
+        if cpu is not None and floats and all(math.prod(a.shape) for a in args):
             out = cpu(*map(_widen, args), **params)
         if out is None:
             return default(*args, **params)

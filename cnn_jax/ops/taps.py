@@ -4,7 +4,7 @@
 the pixels they were taken from, as plain sums: no scatter, so the order of additions is fixed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from cnn_jax.ops.geometry import Geometry, Pads
 Tap = tuple[int, int]
 
 
-def taps(field: tuple[int, int]) -> Iterator[Tap]:
+def taps(field: Sequence[int]) -> Iterator[Tap]:
     """Yield (row, column) of every tap of a window, row by row."""
     return ((a, b) for a in range(field[0]) for b in range(field[1]))
 
@@ -32,7 +32,7 @@ def pad_sides(x: jax.Array, sides: Pads, value: float = 0) -> jax.Array:
     return lax.optimization_barrier(lax.pad(x, jnp.asarray(value, x.dtype), config))
 
 
-def shifted(x: jax.Array, tap: Tap, size: tuple[int, int], geometry: Geometry) -> jax.Array:
+def shifted(x: jax.Array, tap: Tap, size: Sequence[int], geometry: Geometry) -> jax.Array:
     """Return what ``tap`` sees of the padded ``x`` in every window, ``[N, *size, C]``."""
     start = [tap[i] * geometry.dilation[i] for i in range(2)]
     stop = [start[i] + (size[i] - 1) * geometry.stride[i] + 1 for i in range(2)]

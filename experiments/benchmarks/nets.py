@@ -37,7 +37,8 @@ def stock_kit() -> Kit:
             return nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5)(x)
 
     def max_pool(x, window, stride, padding=0):
-        return nn.max_pool(x, (window,) * 2, (stride,) * 2, ((padding, padding),) * 2)
+        sides: Any = ((padding, padding),) * 2  # annotated as str by Flax
+        return nn.max_pool(x, (window,) * 2, (stride,) * 2, sides)
 
     return Kit(conv, Norm, max_pool)
 

@@ -56,7 +56,9 @@ def worker(name: str, side: str) -> None:
     begin = time.perf_counter()
     compiled = jax.jit(step, donate_argnums=0).lower(variables, x).compile()
     seconds = time.perf_counter() - begin
-    temporary = compiled.memory_analysis().temp_size_in_bytes
+    analysis = compiled.memory_analysis()
+    assert analysis is not None
+    temporary = analysis.temp_size_in_bytes
     report = {"compile": seconds, "bytes": temporary, "tuned": tuned, "jax": jax.__version__}
     print(json.dumps(report), flush=True)
     for _ in sys.stdin:
@@ -120,7 +122,7 @@ def rows(name: str, records: dict[str, dict]) -> list[dict]:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--networks", default="resnet20,resnet50,mobilenet_v1,vgg16,lenet5")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--csv", type=Path)

@@ -37,22 +37,27 @@ def convolutions(draw):
 def whole_numbers(seed, *shapes):
     """Return arrays of small whole numbers: sums of their products are exact in float32."""
     rng = np.random.default_rng(seed)
-    return [rng.integers(-4, 5, shape).astype(np.float32) for shape in shapes]
+    return [jnp.asarray(rng.integers(-4, 5, shape), jnp.float32) for shape in shapes]
 
 
 def in_torch(x, w, g, stride, padding, groups, dilation):
     import torch
 
-    x, w, g = (torch.tensor(a) for a in (x, w, g))
+    images, filters = (0, 3, 1, 2), (3, 2, 0, 1)
+    x, w, g = (
+        torch.tensor(np.ascontiguousarray(np.transpose(a, axes)))
+        for a, axes in ((x, images), (w, filters), (g, images))
+    )
     x.requires_grad_()
     w.requires_grad_()
     (top, bottom), (left, right) = padding
-    padded = torch.nn.functional.pad(x.permute(0, 3, 1, 2), (left, right, top, bottom))
-    y = torch.nn.functional.conv2d(
-        padded, w.permute(3, 2, 0, 1), None, stride, 0, dilation, groups
-    ).permute(0, 2, 3, 1)
+    padded = torch.nn.functional.pad(x, (left, right, top, bottom))
+    y = torch.nn.functional.conv2d(padded, w, None, stride, 0, dilation, groups)
     y.backward(g)
-    return [a.detach().numpy() for a in (y, x.grad, w.grad) if a is not None]
+    back, last = (0, 2, 3, 1), (2, 3, 1, 0)
+    assert x.grad is not None
+    assert w.grad is not None
+    return y.detach().permute(back), x.grad.permute(back), w.grad.permute(last)
 
 
 POINT, STRIP = ((0, 0), (0, 0)), ((0, 0), (2, 1))
@@ -129,7 +134,7 @@ def test_five_hundred_more_are_exact(case, seed):
 @pytest.mark.parametrize("how", [{}, {"stride": 2, "padding": ((1, 0), (0, 2)), "groups": 2}])
 def test_convolve2d_flips_the_kernel(how):
     x, w = whole_numbers(0, (2, 7, 6, 4), (3, 2, 4 // how.get("groups", 1), 6))
-    flipped = np.ascontiguousarray(np.flip(w, (0, 1)))
+    flipped = w[::-1, ::-1]
     np.testing.assert_array_equal(ops.convolve2d(x, w, **how), ops.conv2d(x, flipped, **how))
 
 

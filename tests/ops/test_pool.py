@@ -86,8 +86,8 @@ def test_sizes_and_values_are_pytorchs(window, stride, padding, ceil_mode):
     import torch
     from torch.nn import functional as F
 
-    x = np.random.default_rng(0).standard_normal((2, 10, 7, 3)).astype(np.float32)
-    theirs = torch.tensor(x).permute(0, 3, 1, 2)
+    x = jax.random.normal(jax.random.key(0), (2, 10, 7, 3))
+    theirs = torch.tensor(np.asarray(x)).permute(0, 3, 1, 2)
     how = {"stride": stride, "padding": padding, "ceil_mode": ceil_mode}
     expected = F.max_pool2d(theirs, window, **how).permute(0, 2, 3, 1)
     np.testing.assert_array_equal(ops.max_pool(x, window, **how), expected)
@@ -146,7 +146,7 @@ def test_gradient_is_deterministic():
         return jax.value_and_grad(loss)(x)
 
     compiled = jax.jit(run).lower(x).compile()
-    assert "scatter" not in compiled.as_text()
+    assert "scatter" not in str(compiled.as_text())
     first = compiled(x)
     for _ in range(5):
         np.testing.assert_array_equal(first[1], compiled(x)[1])
