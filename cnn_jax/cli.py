@@ -2,20 +2,22 @@
 
 import argparse
 import json
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from cnn_jax.errors import BadInputError
+from cnn_jax.memory import tune_malloc
 
 BAD_INPUT = 2
 STOPPED = 128  # plus the signal's number, as shells have it
+INTERRUPTED = STOPPED + 2  # SIGINT outside training
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status."""
+    tune_malloc()  # before jax is imported: it takes effect for what is allocated from then on
     parser = _parser()
     try:
         known, rest = parser.parse_known_args(argv)
@@ -26,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     except KeyboardInterrupt:
         print("cnn-jax: interrupted", file=sys.stderr)
-        return STOPPED + signal.SIGINT
+        return INTERRUPTED
 
 
 class _Parser(argparse.ArgumentParser):
@@ -54,7 +56,23 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--split", default="test", help="test (default), validation or train")
     evaluate.add_argument("--step", type=int, metavar="N", help="of the checkpoint; the newest")
     evaluate.epilog = "--config.data.FIELD=VALUE takes other data"
+
+    summary = add("summary", _summary, "layer by layer: shapes, parameters, MACs, receptive field")
+    summary.add_argument("--model", required=True, metavar="NAME", help="a model of the zoo")
+    summary.add_argument("--input", metavar="H,W,C", help="of one image; the model's own if unset")
+    summary.add_argument("--classes", type=int, default=None, metavar="N", help="outputs")
+    summary.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+
+    weights = add("import-weights", _import, "make a run's folder of PyTorch weights")
+    weights.add_argument("--model", required=True, metavar="NAME", help="a model of the zoo")
+    weights.add_argument("--from", required=True, dest="file", metavar="FILE", help="the weights")
+    weights.add_argument("--workdir", required=True, metavar="DIR", help="the run's folder")
     return parser
+
+
+def _no_more(rest: Sequence[str]) -> None:
+    if rest:
+        raise BadInputError(f"unknown argument {rest[0]!r} (see cnn-jax COMMAND --help)")
 
 
 def _first_line(module: str) -> str:
@@ -77,6 +95,54 @@ def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
     print(f"test accuracy {test['accuracy']:.2%} ({right:,} of {test['examples']:,})")
     print(f"result {folder / workdir.RESULT}")
     print(f"curves {folder / workdir.CURVES}")
+    return 0
+
+
+def _summary(arguments: argparse.Namespace, rest: list[str]) -> int:
+    _no_more(rest)
+    from rich.console import Console
+
+    from cnn_jax import models
+    from cnn_jax.analysis import summarize
+    from cnn_jax.analysis.table import summary_table
+
+    shape = models.image_shape(arguments.model)
+    if arguments.input is not None:
+        try:
+            shape = tuple(int(size) for size in arguments.input.split(","))
+        except ValueError:
+            raise BadInputError(
+                f"--input is H,W,C, such as 224,224,3, not {arguments.input!r}"
+            ) from None
+    classes = arguments.classes
+    if classes is None:
+        classes = 1000 if min(shape[:2], default=0) > 32 else 10
+    summary = summarize(models.create(arguments.model, num_classes=classes), shape)
+    if arguments.json:
+        print(summary.to_json())
+    else:
+        Console(width=None if sys.stdout.isatty() else 120).print(summary_table(summary))
+    return 0
+
+
+def _import(arguments: argparse.Namespace, rest: list[str]) -> int:
+    _no_more(rest)
+    from cnn_jax.imported import import_run
+    from cnn_jax.transfer import import_report
+
+    made = import_run(arguments.model, arguments.file, arguments.workdir)
+    print(json.dumps(made | {"workdir": arguments.workdir}))
+    try:
+        rows = import_report(arguments.model, arguments.file)
+    except BadInputError as error:
+        print(f"not compared layer by layer: {error}", file=sys.stderr)
+        return 0
+    print(f"{'layer':<40} {'largest difference':>18} {'largest value':>14}", file=sys.stderr)
+    for row in rows:
+        print(
+            f"{row.path or 'logits':<40} {row.difference:>18.3g} {row.largest:>14.3g}",
+            file=sys.stderr,
+        )
     return 0
 
 

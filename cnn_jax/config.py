@@ -236,9 +236,8 @@ def check(config: Config) -> None:
     need(0 <= smoothing < 1, "optim.label_smoothing", smoothing, "at least 0 and below 1")
     need(train.precision in PRECISIONS, "train.precision", train.precision, " | ".join(PRECISIONS))
     steps, epochs = train.steps, train.epochs
-    need(steps is not None or epochs is not None, "train.epochs", None, "set, or train.steps")
     need(steps is None or steps >= 1, "train.steps", steps, "at least 1")
-    need(steps is not None or (epochs or 0) > 0, "train.epochs", epochs, "above 0")
+    need(epochs is None or epochs > 0, "train.epochs", epochs, "above 0")
     need(train.log_every >= 1, "train.log_every", train.log_every, "at least 1")
     for name, every in (
         ("train.steps_per_call", train.steps_per_call),

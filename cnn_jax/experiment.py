@@ -83,6 +83,8 @@ class Experiment:
         train = self.config.train
         if train.steps is not None:
             return train.steps
+        if train.epochs is None:
+            raise BadInputError("config field 'train.epochs' is unset; set it, or train.steps")
         examples = train.epochs * len(self.parts[TRAIN])
         return int(-(-examples // self.config.data.batch_size))
 
@@ -139,7 +141,6 @@ def assemble(config: Config) -> Experiment:
     _settle(config, parts[TRAIN], len(source.classes))
     experiment = Experiment(config, build_module(config), parts)
     experiment.transform()  # a wrong name is told before anything is written
-    experiment.optimizer()
     return experiment
 
 

@@ -11,11 +11,10 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from cnn_jax import config as configs
 from cnn_jax import workdir
-from cnn_jax.analysis import macs
+from cnn_jax.analysis import summarize
 from cnn_jax.config import Config
 from cnn_jax.data import resident
 from cnn_jax.errors import BadInputError
@@ -67,7 +66,7 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
             experiment.dtype,
         )
 
-    shapes = jax.eval_shape(init)  # a model that the images do not fit fails before any writing
+    jax.eval_shape(init)  # a model that the images do not fit fails before any writing
     workdir.create(folder, config)
     parts = {name: resident.place(part, alike) for name, part in experiment.parts.items()}
     evaluate = evaluation(experiment, mesh)
@@ -109,11 +108,11 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
             }
             log.write(total, TEST, measured[TEST])
             speed = log.images_per_second
-    counts = [int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes.variables["params"])]
+    counted = summarize(experiment.module, experiment.image_shape)
     result = {
         "metrics": measured,
-        "params": sum(counts),
-        "macs": macs.count(experiment.module, shapes.variables, experiment.image_shape),
+        "params": counted.params,
+        "macs": counted.macs,
         "steps": total,
         "epochs": total * config.data.batch_size / len(experiment.parts[TRAIN]),
         "seconds": round(fitted.seconds, 3),

@@ -45,6 +45,20 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
+# What a network is made for, where it is not 224x224 in colour and 1000 classes.
+_DIGITS, _CIFAR = ("lenet", "mlp"), ("nin", "allcnn")
+_SHAPES = {"lenet1": (28, 28, 1), "mlp": (28, 28, 1), "alexnet_2012": (227, 227, 3)}
+_SHAPES |= {"inception_v3": (299, 299, 3)}
+
+
+def image_shape(name: str) -> tuple[int, int, int]:
+    """Return the (height, width, channels) that a model was published for."""
+    stem = getattr(constructor(name), "keywords", {}).get("stem")
+    if stem == "cifar" or name.startswith(_CIFAR):
+        return 32, 32, 3
+    return _SHAPES.get(name, (32, 32, 1) if name.startswith(_DIGITS) else (224, 224, 3))
+
+
 def constructor(name: str) -> Callable[..., nn.Module]:
     """Return the constructor of a model, or raise ``BadInputError`` with the nearest names."""
     if name not in MODELS:

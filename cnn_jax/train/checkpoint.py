@@ -28,7 +28,6 @@ class Checkpoints:
             preservation_policy=policy.AnyPreservationPolicy([policy.LatestN(keep), best]),
             cleanup_tmp_directories=create,
             create=create,
-            read_only=not create,
         )
         self._manager = ocp.CheckpointManager(
             directory.resolve(), options=options, item_names=(NETWORK, TRAINING, NOTES)
@@ -61,6 +60,11 @@ class Checkpoints:
             ),
             metrics=metrics,
         )
+
+    def save_network(self, variables: Variables) -> None:
+        """Save a network that was not trained here, as step 0."""
+        args = ocp.args.Composite(**{NETWORK: ocp.args.StandardSave(variables)})
+        self._manager.save(0, args=args)
 
     def restore(self, step: int, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
         """Return (state, notes); ``like`` gives shapes, types and shardings."""

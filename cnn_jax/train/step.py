@@ -23,7 +23,11 @@ def make_train_step(
     seed: int,
     label_smoothing: float = 0.0,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Sums]]:
-    """Return the step: one update by the gradient of the batch's mean loss."""
+    """Return the step: one update by the gradient of the batch's mean loss.
+
+    Logits of auxiliary heads are added to the loss with the module's ``AUX_WEIGHTS``; metrics are
+    those of the network's own logits, their loss included.
+    """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
         params = state.variables["params"]
@@ -31,14 +35,17 @@ def make_train_step(
         dropout = jax.random.fold_in(keys.stream(seed, keys.Purpose.DROPOUT), state.step)
 
         def loss_fn(params: Any) -> tuple[jax.Array, Any]:
-            logits, updated = module.apply(
+            outputs, updated = module.apply(
                 {"params": params, **rest},
                 batch["image"],
                 train=True,
                 rngs={"dropout": dropout},
                 mutable=list(rest),
             )
+            logits, *heads = outputs if isinstance(outputs, tuple) else (outputs,)
             losses = cross_entropy(logits, batch["label"], label_smoothing)
+            for weight, head in zip(getattr(module, "AUX_WEIGHTS", ()), heads, strict=False):
+                losses += weight * cross_entropy(head, batch["label"], label_smoothing)
             return jnp.mean(losses), (losses, logits, updated)
 
         gradient = jax.value_and_grad(loss_fn, has_aux=True)
