@@ -68,7 +68,8 @@ def base_config() -> Config:
                 "steps_per_call": placeholder(int),  # steps a dispatch; chosen by platform if unset
             },
             "eval": {"every": placeholder(int)},  # steps; an epoch if unset
-            "checkpoint": {"every": placeholder(int), "keep": 1},  # steps (an epoch); latest kept
+            # The best is kept beside the latest; two, in case the newest is damaged.
+            "checkpoint": {"every": placeholder(int), "keep": 2},  # steps; an epoch if unset
         }
     )
 

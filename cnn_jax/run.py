@@ -73,9 +73,9 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
     epoch, total = experiment.steps_per_epoch, experiment.total_steps
     with checkpoint.Checkpoints(folder / workdir.CHECKPOINTS, keep=config.checkpoint.keep) as kept:
         begin = jax.jit(init, out_shardings=alike)()
-        at, notes = kept.latest() or 0, {"seconds": 0.0}
-        if at:
-            begin, notes = kept.restore(at, like=begin)
+        at, notes = 0, {"seconds": 0.0}
+        if (restored := kept.restore(begin)) is not None:
+            at, begin, notes = restored
             print(f"continuing at step {at} of {total}", file=sys.stderr)
         lines = folder / workdir.METRICS
         cut_back(lines, at)

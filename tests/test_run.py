@@ -141,8 +141,10 @@ def test_how_often_is_logged_and_saved_changes_no_bit(whole, finished):
     assert whole[2]["metrics"] == finished[2]["metrics"]
 
 
-@pytest.mark.parametrize("at", [1, 27, 40])
-def test_a_run_stopped_anywhere_ends_like_one_that_was_not(whole, tmp_path, monkeypatch, at):
+@pytest.mark.parametrize(("at", "damage"), [(1, False), (27, False), (27, True), (40, False)])
+def test_a_run_stopped_anywhere_ends_like_one_that_was_not(
+    whole, tmp_path, monkeypatch, capsys, at, damage
+):
     config, folder, result = whole
     write = RunLog.write
 
@@ -156,7 +158,12 @@ def test_a_run_stopped_anywhere_ends_like_one_that_was_not(whole, tmp_path, monk
         with pytest.raises(loop.StoppedError):
             cnn_jax.train_and_evaluate(config, tmp_path / "run")
     assert not (tmp_path / "run/result.json").exists()
+    if damage:
+        # The signal comes while step 27 is logged, so that step 28 is the last.
+        arrays = sorted((tmp_path / f"run/checkpoints/{at + 1}").rglob("d/*"))
+        arrays[0].write_bytes(arrays[0].read_bytes()[:-9])
     again = cnn_jax.train_and_evaluate(config, tmp_path / "run")
+    assert (f"checkpoint {at + 1} is damaged" in capsys.readouterr().err) == damage
     assert again["metrics"] == result["metrics"]
     assert parameters(tmp_path / "run") == parameters(folder)
     lines = "metrics.jsonl"

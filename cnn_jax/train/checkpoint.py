@@ -1,9 +1,12 @@
 """Checkpoints: atomic, asynchronous, the latest and the best. Only this module knows Orbax."""
 
+import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
@@ -49,37 +52,49 @@ class Checkpoints:
     ) -> None:
         """Start saving; ``metrics`` are the validation's at this step, where there are any."""
         network, training = _split(state)
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                **{
-                    NETWORK: ocp.args.StandardSave(network),
-                    TRAINING: ocp.args.StandardSave(training),
-                    NOTES: ocp.args.JsonSave(notes),
-                }
-            ),
-            metrics=metrics,
-        )
+        self._save(step, {NETWORK: network, TRAINING: training}, notes, metrics)
 
     def save_network(self, variables: Variables) -> None:
         """Save a network that was not trained here, as step 0."""
-        args = ocp.args.Composite(**{NETWORK: ocp.args.StandardSave(variables)})
-        self._manager.save(0, args=args)
+        self._save(0, {NETWORK: variables}, {}, None)
 
-    def restore(self, step: int, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
-        """Return (state, notes); ``like`` gives shapes, types and shardings."""
-        network, training = _split(jax.tree.map(ocp.utils.to_shape_dtype_struct, like))
-        loaded = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                **{
-                    NETWORK: ocp.args.StandardRestore(network),
-                    TRAINING: ocp.args.StandardRestore(training),
-                    NOTES: ocp.args.JsonRestore(),
-                }
-            ),
-        )
-        return like.replace(variables=loaded[NETWORK], **loaded[TRAINING]), loaded[NOTES]
+    def _save(self, step: int, trees: dict[str, Any], notes: Any, metrics: Any) -> None:
+        # Orbax restores a flipped bit as a wrong value without a word, hence the checksums.
+        sums = {name: _checksums(tree) for name, tree in trees.items()}
+        items: dict[str, Any] = {name: ocp.args.StandardSave(x) for name, x in trees.items()}
+        items[NOTES] = ocp.args.JsonSave({"notes": notes, "crc32": sums})
+        self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
+
+    def restore(self, like: TrainState) -> tuple[int, TrainState, dict[str, Any]] | None:
+        """Return (step, state, notes) of the newest whole checkpoint, or None if there is none.
+
+        ``like`` gives shapes, types and shardings. Damaged checkpoints are reported on stderr and
+        set aside; the one before is taken.
+
+        Raises:
+            BadInputError: there are checkpoints, and all of them are damaged.
+        """
+        network, training = _split(like)
+        damaged: dict[int, str] = {}
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                loaded, notes = self._load(step, {NETWORK: network, TRAINING: training})
+            except Exception as error:  # a damaged file raises whatever its reader meets
+                damaged[step] = f"checkpoint {step} is damaged ({str(error).splitlines()[0]})"
+                continue
+            for other, line in damaged.items():
+                print(f"{line}; taking that of step {step}", file=sys.stderr)
+                folder = Path(self._manager.directory)
+                (folder / str(other)).rename(folder / f"damaged-{other}")
+            self._manager.reload()
+            state = like.replace(variables=loaded[NETWORK], **loaded[TRAINING])
+            return step, state, notes
+        if damaged:
+            raise BadInputError(
+                f"{str(self._manager.directory)!r}: no checkpoint is whole: "
+                + "; ".join(damaged.values())
+            )
+        return None
 
     def choose(self, step: int | None) -> int:
         """Return ``step`` if there is a checkpoint of it, or the newest if None."""
@@ -92,12 +107,38 @@ class Checkpoints:
         return steps[-1] if step is None else step
 
     def restore_network(self, step: int, like: Variables) -> Variables:
-        """Return the network's variables at a step."""
-        like = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        args = ocp.args.Composite(**{NETWORK: ocp.args.StandardRestore(like)})
-        return self._manager.restore(step, args=args)[NETWORK]
+        """Return the network's variables at a step; a damaged one raises ``BadInputError``."""
+        try:
+            return self._load(step, {NETWORK: like})[0][NETWORK]
+        except Exception as error:
+            reason = str(error).splitlines()[0]
+            raise BadInputError(
+                f"{str(self._manager.directory)!r}: checkpoint {step} is damaged ({reason})"
+            ) from error
+
+    def _load(self, step: int, like: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        items: dict[str, Any] = {
+            name: ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, tree))
+            for name, tree in like.items()
+        }
+        items[NOTES] = ocp.args.JsonRestore()
+        loaded = self._manager.restore(step, args=ocp.args.Composite(**items))
+        for name in like:
+            expected = loaded[NOTES]["crc32"][name]
+            for path, found in _checksums(loaded[name]).items():
+                if found != expected[path]:
+                    raise ValueError(f"the checksum of {name}{path} is wrong")
+        return {name: loaded[name] for name in like}, loaded[NOTES]["notes"]
 
 
 def _split(state: TrainState) -> tuple[Variables, dict[str, Any]]:
     rest = {name: getattr(state, name) for name in state.__dataclass_fields__}
     return rest.pop("variables"), rest
+
+
+def _checksums(tree: Any) -> dict[str, int]:
+    """Return the crc32 of each array's bytes, by its path."""
+    return {
+        jax.tree_util.keystr(path): zlib.crc32(np.ascontiguousarray(leaf).tobytes())
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }

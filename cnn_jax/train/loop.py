@@ -114,7 +114,8 @@ def fit(
                 log.progress(step, float(before.loss) / int(before.examples))
             before, step = last, step + count
             events = times.due(step, times.log), times.due(step, times.evaluate)
-            saving = times.due(step, times.checkpoint) or bool(received)
+            stopping = bool(received)  # asked once: who stops has to have saved
+            saving = times.due(step, times.checkpoint) or stopping
             if not (any(events) or saving):
                 continue
             log.progress(step, float(last.loss) / int(last.examples))
@@ -134,8 +135,10 @@ def fit(
                 save(validation)
             if events[1] or saving:
                 log.pause()
-            if received:
+            if stopping:
                 raise StoppedError(received[0])
+        if received:  # after the last step was saved
+            raise StoppedError(received[0])
     return Fitted(state, validation, time.perf_counter() - started)
 
 

@@ -1,4 +1,6 @@
-"""Checkpoints: bits survive, the latest and the best stay."""
+"""Checkpoints: bits survive, the latest and the best stay, damage is seen."""
+
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -29,12 +31,13 @@ def assert_equal(one: TrainState, other: TrainState) -> None:
 def test_a_state_comes_back_bit_for_bit_with_its_notes(tmp_path):
     state = make_state(3)
     with Checkpoints(tmp_path) as kept:
+        assert kept.restore(state) is None
         kept.save(3, state, {"seconds": 1.5}, None)
     with Checkpoints(tmp_path) as kept:
         assert kept.latest() == 3
-        restored, notes = kept.restore(3, like=make_state(0))
-        network = kept.restore_network(kept.choose(None), like=make_state(0).variables)
-    assert notes == {"seconds": 1.5}
+        step, restored, notes = kept.restore(make_state(0))
+        network = kept.restore_network(kept.choose(None), make_state(0).variables)
+    assert (step, notes) == (3, {"seconds": 1.5})
     assert_equal(restored, state)
     assert_equal(restored.replace(variables=network), state)
 
@@ -47,8 +50,8 @@ def test_the_latest_and_the_best_are_kept(tmp_path):
             kept.save(step, make_state(step), {}, metrics)
     with Checkpoints(tmp_path, keep=1) as kept:
         for step in (2, 5):
-            restored, _ = kept.restore(step, like=make_state(0))
-            assert_equal(restored, make_state(step))
+            network = kept.restore_network(kept.choose(step), make_state(0).variables)
+            assert_equal(make_state(step).replace(variables=network), make_state(step))
         with pytest.raises(BadInputError, match=r"--step=3: .* no such checkpoint, only 2, 5"):
             kept.choose(3)
 
@@ -58,3 +61,49 @@ def test_an_empty_folder_is_named(tmp_path):
         assert kept.latest() is None
         with pytest.raises(BadInputError, match="holds no checkpoint"):
             kept.choose(None)
+
+
+def flip_a_bit(folder: Path) -> None:
+    """Change one bit of the largest file of a checkpoint: the arrays' values."""
+    file = max((f for f in folder.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def truncate(folder: Path) -> None:
+    file = max((f for f in folder.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def remove_manifests(folder: Path) -> None:
+    for file in folder.rglob("manifest.ocdbt"):
+        file.unlink()
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, truncate, remove_manifests])
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_taken(tmp_path, capsys, damage):
+    with Checkpoints(tmp_path, keep=3) as kept:
+        for step in (1, 2):
+            kept.save(step, make_state(step), {}, None)
+    damage(tmp_path / "2")
+    with Checkpoints(tmp_path, keep=3) as kept:
+        step, restored, _ = kept.restore(make_state(0))
+        assert step == 1
+        assert_equal(restored, make_state(1))
+        # The run goes on from there, so step 2 is saved again.
+        kept.save(2, make_state(2), {}, None)
+    assert "checkpoint 2 is damaged" in capsys.readouterr().err
+    with Checkpoints(tmp_path, keep=3) as kept:
+        assert kept.restore(make_state(0))[0] == 2
+    assert (tmp_path / "damaged-2").is_dir()
+
+
+def test_when_all_are_damaged_nothing_is_started_anew(tmp_path):
+    with Checkpoints(tmp_path) as kept:
+        kept.save(1, make_state(1), {}, None)
+    truncate(tmp_path / "1")
+    line = "no checkpoint is whole: checkpoint 1 is damaged"
+    with Checkpoints(tmp_path) as kept, pytest.raises(BadInputError, match=line):
+        kept.restore(make_state(0))
+    assert (tmp_path / "1").is_dir()
