@@ -47,9 +47,9 @@ def check_writable(workdir: Path) -> None:
     while not place.exists() and place != place.parent:
         place = place.parent
     if not place.is_dir():
-        raise BadInputError(f"--workdir: {str(place)!r} is a file, not a folder")
+        raise BadInputError(f"--workdir: {str(place)!r} is a file, not a folder; choose another")
     if not os.access(place, os.W_OK | os.X_OK):
-        raise BadInputError(f"--workdir: {str(place)!r} is not writable")
+        raise BadInputError(f"--workdir: {str(place)!r} is not writable; choose another")
 
 
 def check_same(workdir: Path, config: Config, *, ignore: Sequence[str] = ()) -> bool:

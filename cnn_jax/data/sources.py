@@ -197,7 +197,10 @@ class Folder(_Builder):
 def _list_folder(directory: Path) -> dict[str, list[Path]]:
     """Return the sorted image files of train/ and, where there is one, test/."""
     if not directory.is_dir():
-        raise BadInputError(f"data.dir: {str(directory)!r} is not a folder")
+        raise BadInputError(
+            f"data.dir: {str(directory)!r} is not a folder; give one that holds "
+            "train/CLASS/ with images"
+        )
     if not (directory / "train").is_dir():
         raise BadInputError(
             f"data.dir: {str(directory)!r} has no folder train/; images belong in train/CLASS/"
@@ -222,7 +225,8 @@ def _list_folder(directory: Path) -> dict[str, list[Path]]:
     extra = sorted(classes.get("test", set()) - classes["train"])
     if extra:
         raise BadInputError(
-            f"data.dir: {str(directory / 'test' / extra[0])!r} is a class that train/ lacks"
+            f"data.dir: {str(directory / 'test' / extra[0])!r} is a class that train/ lacks; "
+            "add its images there, or remove it"
         )
     return parts
 

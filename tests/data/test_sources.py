@@ -147,7 +147,7 @@ def damage(folder, kind):
         return str(folder), "train/c' holds no images"
     if kind == "extra class":
         (folder / "test/b").rename(folder / "test/dog")
-        return str(folder), "test/dog' is a class that train/ lacks"
+        return str(folder), "test/dog' is a class that train/ lacks; add its images there"
     (folder / "train/a/large.png").unlink(missing_ok=True)
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(folder / "train/a/large.png")
     return str(folder), "data.image_size: images have different sizes (8x8, 9x9)"
