@@ -90,6 +90,8 @@ class GoogLeNet(nn.Module):
     images as ``from_imagenet_statistics`` does. He initialisation.
     """
 
+    AUX_WEIGHTS = (0.3, 0.3)
+
     num_classes: int
     aux: bool = True
     transform_input: bool = False
@@ -125,6 +127,8 @@ class InceptionV1(nn.Module):
     passed-through pools to 4,944. ``aux`` adds the two auxiliary heads (loss weight 0.3 each).
     He initialisation; the paper states none.
     """
+
+    AUX_WEIGHTS = (0.3, 0.3)
 
     num_classes: int
     reduce: bool = True

@@ -56,6 +56,8 @@ class InceptionV3(nn.Module):
     converts images as ``from_imagenet_statistics`` does. He initialisation.
     """
 
+    AUX_WEIGHTS = (0.4,)
+
     num_classes: int
     aux: bool = True
     transform_input: bool = False
