@@ -191,7 +191,7 @@ def test_naive_inception_grows_to_4944_channels():
 def test_auxiliary_heads_run_in_training_only_and_are_always_made(name, heads):
     x = jax.ShapeDtypeStruct((2, 80, 80, 3), jnp.float32)
     module: Any = create(name, num_classes=7)
-    assert module.AUX_WEIGHTS == (0.3,) * heads
+    assert (0.3,) * heads == module.AUX_WEIGHTS
     made = [
         jax.eval_shape(partial(module.init, train=train), jax.random.key(0), x)
         for train in (False, True)
