@@ -117,7 +117,10 @@ def test_every_model_takes_a_step(name, dtype):
 FULL = {"inception_v3": 299, "alexnet_2012": 227, "lenet1": 28, "mlp": 28, "nin": 32}
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "resnet1202"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name == "resnet1202" else ()) for name in MODELS],
+)
 def test_every_model_survives_abstract_training_at_full_size(name):
     cifar = name.startswith(("lenet5", "allcnn")) or fields(name).get("stem") == "cifar"
     size = FULL.get(name, 32 if cifar else 224)
