@@ -139,3 +139,9 @@ def test_images_without_a_batch_axis_are_refused():
     module = create("resnet20", num_classes=10)
     with pytest.raises(BadInputError, match=r"resnet: takes images \[N, H, W, C\]"):
         jax.eval_shape(partial(module.init, train=False), jax.random.key(0), jnp.ones((8, 8, 3)))
+
+
+def test_torchvisions_input_conversion_takes_colour_alone():
+    trace("googlenet", 32, transform_input=True)
+    with pytest.raises(BadInputError, match="transform_input takes images of 3 channels, not 1"):
+        trace("googlenet", 32, channels=1, transform_input=True)
