@@ -72,7 +72,7 @@ def test_the_least_size_is_not_an_invention(name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", LIGHT)
-@pytest.mark.parametrize("channels", [1, 2, 4])
+@pytest.mark.parametrize("channels", [1, 4])
 def test_one_to_four_channels_and_any_number_of_classes(name, channels):
     logits, _ = trace(name, max(LEAST.get(name, 1), 33), channels, classes=channels + 1)
     assert logits.shape == (2, channels + 1)
