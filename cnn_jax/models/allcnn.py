@@ -11,13 +11,13 @@ from cnn_jax import layers, ops
 from cnn_jax.errors import BadInputError
 
 # Fields of the convolutions of the first two blocks, by the base model's letter.
-FIELDS = {"a": (5,), "b": (5, 1), "c": (3, 3)}
+KERNEL_SIZES = {"a": (5,), "b": (5, 1), "c": (3, 3)}
 
 
 class AllCNN(nn.Module):
     """Two blocks of convolutions that halve the size, then 3×3, 1×1 and a 1×1 head, averaged.
 
-    ``fields`` are those of a block's convolutions. ``downsample`` says what ends a block:
+    ``kernel_sizes`` are those of a block's convolutions. ``downsample`` says what ends a block:
 
     - ``pool``: a 3×3/2 max-pool, the base model;
     - ``stride``: nothing, the block's last convolution has stride 2 ("Strided-CNN");
@@ -30,7 +30,7 @@ class AllCNN(nn.Module):
     """
 
     num_classes: int
-    fields: tuple[int, ...] = FIELDS["c"]
+    kernel_sizes: tuple[int, ...] = KERNEL_SIZES["c"]
     downsample: Literal["pool", "stride", "convpool", "conv"] = "conv"
     widths: tuple[int, int] = (96, 192)
     input_dropout: float = 0.2
@@ -51,8 +51,8 @@ class AllCNN(nn.Module):
 
         x = layers.Dropout(self.input_dropout)(x, train=train)
         for block, width in enumerate(self.widths, 1):
-            last = len(self.fields)
-            for index, field in enumerate(self.fields, 1):
+            last = len(self.kernel_sizes)
+            for index, field in enumerate(self.kernel_sizes, 1):
                 stride = 2 if index == last and self.downsample == "stride" else 1
                 x = conv(x, width, field, stride, name=f"conv{block}_{index}")
             if self.downsample in ("convpool", "conv"):
@@ -67,4 +67,7 @@ class AllCNN(nn.Module):
         return layers.logits(ops.global_avg_pool(x))
 
 
-VARIANTS = {f"allcnn_{letter}": partial(AllCNN, fields=fields) for letter, fields in FIELDS.items()}
+VARIANTS = {
+    f"allcnn_{letter}": partial(AllCNN, kernel_sizes=sizes)
+    for letter, sizes in KERNEL_SIZES.items()
+}

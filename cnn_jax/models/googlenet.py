@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from cnn_jax import layers, ops
 from cnn_jax.blocks.conv import ConvNormAct
 from cnn_jax.blocks.inception import Inception, Widths
+from cnn_jax.errors import BadInputError
 from cnn_jax.models.inputs import require_size
 from cnn_jax.ops.adaptive import adaptive_avg_pool
 
@@ -33,6 +34,8 @@ def from_imagenet_statistics(x: jax.Array) -> jax.Array:
     torchvision's googlenet and inception_v3 were trained by others on that range, and its networks
     convert their input themselves ("transform_input").
     """
+    if x.shape[-1] != 3:
+        raise BadInputError(f"transform_input takes images of 3 channels, not {x.shape[-1]}")
     mean = jnp.asarray([0.485, 0.456, 0.406], x.dtype)
     std = jnp.asarray([0.229, 0.224, 0.225], x.dtype)
     return x * (std / 0.5) + (mean - 0.5) / 0.5

@@ -148,7 +148,8 @@ class LeNet5(nn.Module):
     """LeNet-5 (LeCun et al. 1998, section II.B) with today's parts.
 
     C1 6@5x5, pool, C3 16@5x5 over all maps, pool, C5 120, F6 84, a linear head: ReLU for the
-    scaled tanh, max-pooling for trainable subsampling, and no table of partial connections.
+    scaled tanh, max-pooling for trainable subsampling, no table of partial connections, and He
+    initialisation.
     On 32x32x1 images with 10 classes: 61,706 parameters, 416,520 multiply-adds.
     """
 

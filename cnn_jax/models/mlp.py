@@ -11,7 +11,7 @@ class MLP(nn.Module):
     """Flatten, fully connected layers with ReLU, a linear head.
 
     ``hidden=(300, 100)`` on 28x28 grey images is the 784-300-100-10 network of LeCun et al.
-    1998, section III.C.3 (there with scaled tanh).
+    1998, section III.C.3 (there with scaled tanh). He initialisation.
     """
 
     num_classes: int

@@ -1,6 +1,7 @@
 """Where strides, sizes and projections are, stage by stage, and what the fields change."""
 
 from functools import partial
+from typing import Any
 
 import flax.traverse_util
 import jax
@@ -10,7 +11,7 @@ import pytest
 
 from cnn_jax.analysis import summarize
 from cnn_jax.models import MODELS, create
-from cnn_jax.models.allcnn import FIELDS
+from cnn_jax.models.allcnn import KERNEL_SIZES
 
 
 def shapes(name, shape, **fields):
@@ -174,7 +175,7 @@ def test_the_four_downsamplings_of_allcnn_agree_in_every_size_they_share(letter)
         assert paths["conv2_1"][:2] == ((8, 8) if kind == "stride" and letter == "a" else (16, 16))
     down = {kind: paths["down1"][0] for kind, paths in found.items() if "down1" in paths}
     assert down == {"convpool": 32, "conv": 16}
-    assert [f"conv1_{i}" in found["pool"] for i in (1, 2)] == [True, len(FIELDS[letter]) == 2]
+    assert [f"conv1_{i}" in found["pool"] for i in (1, 2)] == [True, len(KERNEL_SIZES[letter]) == 2]
 
 
 def test_naive_inception_grows_to_4944_channels():
@@ -189,7 +190,8 @@ def test_naive_inception_grows_to_4944_channels():
 @pytest.mark.parametrize(("name", "heads"), [("googlenet", 2), ("inception_v1", 2)])
 def test_auxiliary_heads_run_in_training_only_and_are_always_made(name, heads):
     x = jax.ShapeDtypeStruct((2, 80, 80, 3), jnp.float32)
-    module = create(name, num_classes=7)
+    module: Any = create(name, num_classes=7)
+    assert (0.3,) * heads == module.AUX_WEIGHTS
     made = [
         jax.eval_shape(partial(module.init, train=train), jax.random.key(0), x)
         for train in (False, True)

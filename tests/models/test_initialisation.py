@@ -15,7 +15,8 @@ from cnn_jax.models import create
 def start(name, seed=0, size=32, channels=3, classes=10, **fields) -> Any:
     """Return initial parameters by path."""
     module = create(name, num_classes=classes, **fields)
-    variables = module.init(jax.random.key(seed), jnp.zeros((1, size, size, channels)), train=False)
+    key = jax.random.key(seed, impl="rbg")  # compiles in a tenth of the time
+    variables = module.init(key, jnp.zeros((1, size, size, channels)), train=False)
     return flax.traverse_util.flatten_dict(variables["params"], sep="/")
 
 
