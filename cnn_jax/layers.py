@@ -144,7 +144,7 @@ class Downsample(nn.Module):
 
     - ``stride``: keep each s-th pixel;
     - ``max``, ``avg``: the largest value or the mean of the pixels of a window;
-    - ``conv``: a learned convolution of all channels (parameters ``kernel``, ``bias``);
+    - ``conv``: a learned convolution of all channels (parameters ``conv/kernel``, ``conv/bias``);
     - ``blur``: a binomial low-pass filter, then each s-th pixel (Zhang 2019, section 3.2).
 
     ``window`` is the side of the square that an output sees: unless given, the stride for ``max``

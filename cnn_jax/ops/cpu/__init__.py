@@ -42,12 +42,14 @@ def input_gradient(g: jax.Array, w: jax.Array, geometry: Geometry, size) -> jax.
 
 def kernel_gradient(x: jax.Array, g: jax.Array, geometry: Geometry, field) -> jax.Array | None:
     """Return the gradient of filters of ``field``, or None where XLA's own is best."""
+    # Without a barrier XLA would keep the slices and paddings of the forward pass for this one.
+    x = jax.lax.optimization_barrier(x)
     w_shape = (*field, x.shape[3] // geometry.groups, g.shape[3])
     if _is_pointwise(field, geometry):
         return dense.pointwise_kernel_gradient(x, g, geometry)  # 2.7 to 4
     if _is_depthwise(w_shape, geometry):
         return depthwise.depthwise_kernel_gradient(x, g, geometry, field)  # 3 to 80
     plain = geometry.groups == 1 and geometry.stride == geometry.dilation == (1, 1)
-    if plain and g.shape[1] * g.shape[2] >= 96 * 96:
+    if plain and g.shape[1] * g.shape[2] >= 96 * 96 and x.shape[3] >= 32:
         return dense.shifts_kernel_gradient(x, g, geometry, field)  # 2 to 4
     return None
