@@ -55,7 +55,7 @@ def test_batch_norm_keeps_the_share_momentum():
 
 @pytest.mark.skipif(not HAS_TORCH, reason="PyTorch is not installed")
 def test_batch_norm_is_pytorchs():
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     x = images(4, 5, 6, 3)
     layer = layers.BatchNorm(momentum=0.9, unbiased=True, epsilon=1e-3)

@@ -44,9 +44,11 @@ def make_train_step(
             )
             logits, *heads = outputs if isinstance(outputs, tuple) else (outputs,)
             losses = cross_entropy(logits, batch["label"], label_smoothing)
-            for weight, head in zip(getattr(module, "AUX_WEIGHTS", ()), heads, strict=False):
-                losses += weight * cross_entropy(head, batch["label"], label_smoothing)
-            return jnp.mean(losses), (losses, logits, updated)
+            total = losses
+            weights = getattr(module, "AUX_WEIGHTS", ()) if heads else ()
+            for weight, head in zip(weights, heads, strict=True):
+                total += weight * cross_entropy(head, batch["label"], label_smoothing)
+            return jnp.mean(total), (losses, logits, updated)
 
         gradient = jax.value_and_grad(loss_fn, has_aux=True)
         (loss, (losses, logits, updated)), grads = gradient(params)

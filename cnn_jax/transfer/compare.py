@@ -86,7 +86,7 @@ def _activations(module, variables, images) -> dict[tuple[str, ...], np.ndarray]
 
 def _torch_activations(network, tensors, images) -> tuple[dict[str, np.ndarray], list[str]]:
     """Return each PyTorch module's output by its name, and the names in order of execution."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     counters = {k: v for k, v in network.state_dict().items() if k.endswith("_tracked")}
     weights = {key: torch.from_numpy(np.array(value)) for key, value in tensors.items()}

@@ -24,7 +24,7 @@ def import_torchvision() -> Any:
             "the comparison takes PyTorch: pip install 'cnn-jax[parity]'"
         ) from error
     except RuntimeError:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
 
         for loaded in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[loaded]
@@ -59,9 +59,9 @@ def cifar_resnet(blocks: int, num_classes: int, shortcut: str = "A") -> Any:
     Its names are those of the published weights: conv1, bn1, layer1.0.conv1, …, linear. Shortcuts:
     'A' pads half of the new channels on each side, 'B' projects (shortcut.0, shortcut.1).
     """
-    import torch
-    from torch import nn
-    from torch.nn import functional
+    import torch  # pyright: ignore[reportMissingImports]
+    from torch import nn  # pyright: ignore[reportMissingImports]
+    from torch.nn import functional  # pyright: ignore[reportMissingImports]
 
     class Block(nn.Module):
         def __init__(self, channels: int, features: int, stride: int):

@@ -57,7 +57,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 def _read_torch(path: Path) -> dict[str, np.ndarray]:
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise BadInputError(
             f"{path}: reading {path.suffix} takes PyTorch (pip install torch); "

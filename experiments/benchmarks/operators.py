@@ -144,7 +144,7 @@ def in_jax(case: Case, gradient: bool, arrays, weights) -> Callable[[], Any]:
 def in_torch(case: Case, gradient: bool, arrays, weights) -> Callable[[], Any] | None:
     """Return a function that runs the case in PyTorch (channels last), None without it."""
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError:
         return None
     if case.torch is None or jax.default_backend() != "cpu":

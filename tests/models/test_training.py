@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax.models import MODELS, create, fields
+from cnn_jax.models import MODELS, create, image_shape
 
 SIZES = {
     "inception_v3": 299,
@@ -117,18 +117,13 @@ def test_every_model_takes_a_step(name, dtype):
     train_twice(name, dtype, **values)
 
 
-FULL = {"inception_v3": 299, "alexnet_2012": 227, "lenet1": 28, "mlp": 28, "nin": 32}
-
-
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=pytest.mark.slow if name == "resnet1202" else ()) for name in MODELS],
 )
 def test_every_model_survives_abstract_training_at_full_size(name):
-    cifar = name.startswith(("lenet5", "allcnn")) or fields(name).get("stem") == "cifar"
-    size = FULL.get(name, 32 if cifar else 224)
     module = create(name, num_classes=1000)
-    x = jax.ShapeDtypeStruct((256, size, size, 3), jnp.float32)
+    x = jax.ShapeDtypeStruct((256, *image_shape(name)), jnp.float32)
     variables = jax.eval_shape(partial(module.init, train=True), jax.random.key(0), x)
 
     rngs = {"dropout": jax.random.key(0)}

@@ -41,7 +41,7 @@ def whole_numbers(seed, *shapes):
 
 
 def in_torch(x, w, g, stride, padding, groups, dilation):
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     images, filters = (0, 3, 1, 2), (3, 2, 0, 1)
     x, w, g = (

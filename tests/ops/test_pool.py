@@ -83,8 +83,8 @@ def test_avg_pool_is_the_mean_of_counted_pixels(case, ceil_mode, count_include_p
     [(3, 2, 1), (3, 2, 0), (2, 2, 0), (2, 3, 1), (3, 3, 1), (5, 3, 2)],
 )
 def test_sizes_and_values_are_pytorchs(window, stride, padding, ceil_mode):
-    import torch
-    from torch.nn import functional as F
+    import torch  # pyright: ignore[reportMissingImports]
+    from torch.nn import functional as F  # pyright: ignore[reportMissingImports]
 
     x = jax.random.normal(jax.random.key(0), (2, 10, 7, 3))
     theirs = torch.tensor(np.asarray(x)).permute(0, 3, 1, 2)

@@ -28,6 +28,12 @@ def assert_equal(one: TrainState, other: TrainState) -> None:
         assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
 
+def newest(kept: Checkpoints) -> tuple[int, TrainState, dict]:
+    restored = kept.restore(make_state(0))
+    assert restored is not None
+    return restored
+
+
 def test_a_state_comes_back_bit_for_bit_with_its_notes(tmp_path):
     state = make_state(3)
     with Checkpoints(tmp_path) as kept:
@@ -35,7 +41,7 @@ def test_a_state_comes_back_bit_for_bit_with_its_notes(tmp_path):
         kept.save(3, state, {"seconds": 1.5}, None)
     with Checkpoints(tmp_path) as kept:
         assert kept.latest() == 3
-        step, restored, notes = kept.restore(make_state(0))
+        step, restored, notes = newest(kept)
         network = kept.restore_network(kept.choose(None), make_state(0).variables)
     assert (step, notes) == (3, {"seconds": 1.5})
     assert_equal(restored, state)
@@ -88,14 +94,14 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_taken(tmp_path, cap
             kept.save(step, make_state(step), {}, None)
     damage(tmp_path / "2")
     with Checkpoints(tmp_path, keep=3) as kept:
-        step, restored, _ = kept.restore(make_state(0))
+        step, restored, _ = newest(kept)
         assert step == 1
         assert_equal(restored, make_state(1))
         # The run goes on from there, so step 2 is saved again.
         kept.save(2, make_state(2), {}, None)
     assert "checkpoint 2 is damaged" in capsys.readouterr().err
     with Checkpoints(tmp_path, keep=3) as kept:
-        assert kept.restore(make_state(0))[0] == 2
+        assert newest(kept)[0] == 2
     assert (tmp_path / "damaged-2").is_dir()
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +10,7 @@ import optax
 import pytest
 
 from cnn_jax import models
+from cnn_jax.train.loss import cross_entropy
 from cnn_jax.train.state import init_state
 from cnn_jax.train.step import all_finite, make_eval_step, make_train_step
 
@@ -63,6 +65,38 @@ def test_a_loss_that_is_not_finite_is_noted_with_its_first_step(batch):
     first = next(i for i, loss in enumerate(losses) if not np.isfinite(loss))
     assert int(state.bad_step) == first + 1
     assert not all_finite(state.variables)
+
+
+class TwoHeads(nn.Module):
+    """A linear network with two auxiliary heads in training."""
+
+    AUX_WEIGHTS = (0.3, 0.7)
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        heads = [nn.Dense(4, name=name)(x.reshape(len(x), -1)) for name in ("main", "one", "two")]
+        return tuple(heads) if train else heads[0]
+
+
+def test_auxiliary_heads_add_to_the_loss_by_their_weights_and_to_no_metric(batch):
+    module, optimizer = TwoHeads(), optax.sgd(1.0)
+    state = init_state(module, optimizer, (3, 3, 1), 0, jnp.float32)
+    new, metrics = jax.jit(make_train_step(module, optimizer, seed=0))(state, batch)
+
+    def loss(params):
+        heads: Any = module.apply({"params": params}, batch["image"], train=True)
+        each = [cross_entropy(head, batch["label"]) for head in heads]
+        return jnp.mean(each[0] + 0.3 * each[1] + 0.7 * each[2]), jnp.sum(each[0])
+
+    params = state.variables["params"]
+    slope, main = jax.grad(loss, has_aux=True)(params)
+    jax.tree.map(
+        lambda old, g, now: np.testing.assert_allclose(old - g, now, atol=1e-6),
+        params,
+        slope,
+        new.variables["params"],
+    )
+    assert float(metrics.loss) == pytest.approx(float(main), rel=1e-6)
 
 
 @pytest.mark.parametrize("name", ["lenet5", "mlp"])
