@@ -93,7 +93,7 @@ def check(case, seed):
         return y, *back(g)
 
     results = jax.jit(ours)(x, w, g)
-    others = [im2col(x, w, g, *case[2:])]
+    others: list = [im2col(x, w, g, *case[2:])]
     reach = [(kernel[i] - 1) * dilation[i] for i in range(2)]
     if all(max(padding[i]) <= reach[i] for i in range(2)):  # beyond, XLA's own gradient is wrong
         others.append(jax.jit(lax)(x, w, g))
