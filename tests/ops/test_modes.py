@@ -14,6 +14,7 @@ from jax.sharding import PartitionSpec as P
 from jax.test_util import check_grads
 
 from cnn_jax import ops
+from cnn_jax.ops import norm
 
 X = (2, 7, 6, 4)
 
@@ -27,9 +28,17 @@ def normalised(x, scale, bias):
     return y * mean + jnp.square(variance)
 
 
+def normalised_large(x, scale, bias):
+    """As maps too large for XLA's own gradient are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(norm, "_SMALL", 0)
+        return normalised(x, scale, bias)
+
+
 OPERATORS = {
     "dense": conv((3, 3, 4, 3), padding="same"),
-    "pointwise": conv((1, 1, 4, 3), stride=2),
+    "pointwise": conv((1, 1, 4, 3)),
+    "pointwise_strided": conv((1, 1, 4, 3), stride=2),
     "phased": conv((3, 2, 4, 3), stride=2, padding=((1, 0), (0, 2))),
     "depthwise": conv((3, 3, 1, 4), stride=2, padding="same", groups=4),
     "depthwise_dilated": conv((3, 3, 1, 4), padding="same", groups=4, dilation=2),
@@ -39,6 +48,8 @@ OPERATORS = {
     "avg_pool": (partial(ops.avg_pool, window=3, stride=2, padding=1), (X,)),
     "batch_norm": (normalised, (X, (4,), (4,))),
     "batch_norm_dense": (normalised, ((5, 4), (4,), (4,))),
+    "batch_norm_large": (normalised_large, (X, (4,), (4,))),
+    "batch_norm_large_dense": (normalised_large, ((5, 4), (4,), (4,))),
     "local_response_norm": (partial(ops.local_response_norm, alpha=0.1), (X,)),
 }
 operators = pytest.mark.parametrize("name", OPERATORS)
