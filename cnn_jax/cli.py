@@ -49,6 +49,15 @@ def _parser() -> argparse.ArgumentParser:
     train = add("train", _train, "train, evaluate and checkpoint; continue where a run stopped")
     train.add_argument("--config", required=True, metavar="FILE.py[:ARG]", help="the experiment")
     train.add_argument("--workdir", required=True, metavar="DIR", help="the run's folder")
+    together = train.add_argument_group("several processes, one run (each with its own devices)")
+    together.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 listens")
+    together.add_argument("--processes", type=int, metavar="N", help="how many there are")
+    together.add_argument("--process", type=int, metavar="I", help="which one this is, from 0")
+    together.add_argument(
+        "--distributed",
+        action="store_true",
+        help="ask the TPU pod or Kubernetes for these; SLURM and Open MPI are seen without it",
+    )
     train.epilog = "--config.a.b=VALUE overrides a field of the config"
 
     evaluate = add("evaluate", _evaluate, "evaluate a run's checkpoint; print one JSON object")
@@ -80,9 +89,15 @@ def _first_line(module: str) -> str:
 
 
 def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    from cnn_jax import experiment, run, workdir
+    from cnn_jax import distributed, experiment, run, workdir
     from cnn_jax.train.loop import StoppedError
 
+    distributed.start(
+        arguments.coordinator,
+        arguments.processes,
+        arguments.process,
+        detect=arguments.distributed,
+    )
     folder = Path(arguments.workdir)
     config = experiment.load_config(arguments.config, overrides)
     try:

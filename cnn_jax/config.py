@@ -23,9 +23,19 @@ placeholder = config_dict.placeholder
 Config = Any
 
 PRECISIONS = ("float32", "bfloat16", "float64")
+STRATEGIES = ("jit", "pmap")
 
 # Fields that may differ when a run is resumed: none of them changes what is computed.
-NEUTRAL = ("data.dir", "train.log_every", "train.steps_per_call", "checkpoint.")
+NEUTRAL = (
+    "data.dir",
+    "train.log_every",
+    "train.writers",
+    "train.profile",
+    "train.strategy",
+    "train.shard_state",
+    "train.steps_per_call",
+    "checkpoint.",
+)
 
 
 def base_config() -> Config:
@@ -49,23 +59,36 @@ def base_config() -> Config:
                 "on_error": "raise",  # raise | skip: what a broken image file does
             },
             "optim": {
+                # sgd | nesterov | adam | adamw | rmsprop | lars | lamb | muon | sam
                 "name": "sgd",
                 "learning_rate": 0.1,
-                "schedule": "constant",  # constant | cosine | step
+                "schedule": "constant",  # constant | cosine | step | onecycle
                 "milestones": (),  # step: the steps at which the rate is multiplied ...
                 "factor": 0.1,  # ... by this
                 "warmup": 0,  # steps of linear growth from zero
-                "momentum": 0.9,  # sgd, nesterov
+                # A tenth of the rate until the training error falls below this share.
+                "warmup_error": placeholder(float),
+                "momentum": 0.9,  # sgd, nesterov, sam, rmsprop, lars, muon
                 "weight_decay": 0.0,  # on kernels only
                 "clip": placeholder(float),  # global norm of the gradient
                 "label_smoothing": 0.0,
+                "ema": placeholder(float),  # decay of the parameters' running mean; none if unset
+                # Parts that a batch is cut into, one after the other, to save memory. BatchNorm
+                # normalises each part by itself.
+                "accumulate": 1,
             },
             "train": {
                 "steps": placeholder(int),  # optimizer updates; wins over epochs
                 "epochs": placeholder(float),
                 "log_every": 50,  # steps
                 "precision": "float32",  # float32 | bfloat16 | float64
+                "strategy": "jit",  # jit | pmap: the same step, compiled in another way
+                "shard_state": False,  # jit: cut parameters and optimizer state over the devices
                 "steps_per_call": placeholder(int),  # steps a dispatch; chosen by platform if unset
+                "stat_batch": placeholder(int),  # examples that BatchNorm normalises together
+                "deterministic": False,  # bit-identical repetition on GPUs too, at some speed
+                "writers": (),  # beside metrics.jsonl: tensorboard, wandb
+                "profile": placeholder(str),  # START:STOP: trace these steps into profile/
             },
             "eval": {"every": placeholder(int)},  # steps; an epoch if unset
             # The best is kept beside the latest; two, in case the newest is damaged.
@@ -235,6 +258,24 @@ def check(config: Config) -> None:
     need(optim.clip is None or optim.clip > 0, "optim.clip", optim.clip, "above 0 or unset")
     smoothing = optim.label_smoothing
     need(0 <= smoothing < 1, "optim.label_smoothing", smoothing, "at least 0 and below 1")
+    ema, error = optim.ema, optim.warmup_error
+    need(ema is None or 0 < ema < 1, "optim.ema", ema, "between 0 and 1")
+    need(error is None or 0 < error < 1, "optim.warmup_error", error, "between 0 and 1")
+    parts, group = optim.accumulate, train.stat_batch
+    need(parts >= 1, "optim.accumulate", parts, "at least 1")
+    whole = parts >= 1 and data.batch_size % parts == 0
+    need(whole, "optim.accumulate", parts, f"a divisor of data.batch_size, {data.batch_size}")
+    fits = group is None or (group >= 1 and data.batch_size // parts % group == 0)
+    need(fits, "train.stat_batch", group, f"a divisor of {data.batch_size // parts} examples")
+    need(train.strategy in STRATEGIES, "train.strategy", train.strategy, " | ".join(STRATEGIES))
+    apart = not (train.shard_state and train.strategy == "pmap")
+    need(apart, "train.shard_state", True, "False under train.strategy=pmap")
+    need(
+        train.profile is None or profile_steps(train.profile),
+        "train.profile",
+        train.profile,
+        "START:STOP, two steps such as 100:110",
+    )
     need(train.precision in PRECISIONS, "train.precision", train.precision, " | ".join(PRECISIONS))
     steps, epochs = train.steps, train.epochs
     need(steps is None or steps >= 1, "train.steps", steps, "at least 1")
@@ -247,6 +288,14 @@ def check(config: Config) -> None:
     ):
         need(every is None or every >= 1, name, every, "at least 1 step")
     need(config.checkpoint.keep >= 1, "checkpoint.keep", config.checkpoint.keep, "at least 1")
+
+
+def profile_steps(text: str | None) -> tuple[int, int] | None:
+    """Return the steps of ``START:STOP``, or None if that is not what ``text`` is."""
+    start, _, stop = (text or "").partition(":")
+    if not (start.isdecimal() and stop.isdecimal() and int(start) < int(stop)):
+        return None
+    return int(start), int(stop)
 
 
 def to_json(config: Config) -> str:

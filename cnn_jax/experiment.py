@@ -16,7 +16,7 @@ from cnn_jax.config import Config
 from cnn_jax.data import augment, sources
 from cnn_jax.data.split import stratified
 from cnn_jax.errors import BadInputError
-from cnn_jax.train import optim
+from cnn_jax.train import optim, schedules
 from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
 
 # Fields that the data decide where the config leaves them unset.
@@ -88,10 +88,10 @@ class Experiment:
         examples = train.epochs * len(self.parts[TRAIN])
         return int(-(-examples // self.config.data.batch_size))
 
-    def schedule(self) -> optim.Schedule:
+    def schedule(self) -> schedules.Schedule:
         """Return step -> learning rate."""
         fields = self.config.optim
-        return optim.make_schedule(
+        return schedules.make_schedule(
             fields.schedule,
             learning_rate=fields.learning_rate,
             total_steps=self.total_steps,
@@ -109,6 +109,7 @@ class Experiment:
             momentum=fields.momentum,
             weight_decay=fields.weight_decay,
             clip=fields.clip,
+            warmup_error=fields.warmup_error,
         )
 
     def transform(self) -> Callable[[jax.Array, jax.Array], jax.Array]:

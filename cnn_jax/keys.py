@@ -14,6 +14,6 @@ class Purpose(enum.IntEnum):
     DROPOUT = 3
 
 
-def stream(seed: int, purpose: Purpose) -> jax.Array:
+def stream(seed: int | jax.Array, purpose: Purpose) -> jax.Array:
     """Return the key of a purpose: a pure function of the run's seed."""
     return jax.random.fold_in(jax.random.key(seed), int(purpose))

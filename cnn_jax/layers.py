@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnn_jax import ops
+from cnn_jax import batch, ops
 from cnn_jax.errors import BadInputError
 from cnn_jax.ops.geometry import Padding, Size, pair
 
@@ -89,7 +89,9 @@ class BatchNorm(nn.Module):
 
     ``momentum`` is the share of the old running value that an update keeps (PyTorch's 0.1 is 0.9
     here). ``unbiased`` says whether the running variance is corrected by n / (n - 1), as
-    PyTorch's is; batches are always normalised with the biased one. Parameters ``scale`` and
+    PyTorch's is; batches are always normalised with the biased one. Which examples share their
+    statistics is the step's to say (``cnn_jax.batch``): all of its batch, on however many devices,
+    or ghost batches, whose statistics the running ones average. Parameters ``scale`` and
     ``bias``; collection ``batch_stats`` with ``mean`` and ``var``; all in at least float32.
     """
 
@@ -112,10 +114,15 @@ class BatchNorm(nn.Module):
         if not train:
             factor = jax.lax.rsqrt(running_var.value + self.epsilon) * scale
             return ((x - running_mean.value) * factor + bias).astype(self.dtype)
-        y, mean, var = ops.batch_norm(x, scale, bias, epsilon=self.epsilon)
+        how = batch.current()
+        y, mean, var = ops.batch_norm(
+            x, scale, bias, epsilon=self.epsilon, stat_batch=how.stat_batch, axis=how.axis
+        )
         if not self.is_initializing():
             if self.unbiased:
-                n = x.size // x.shape[-1]
+                devices = 1 if how.axis is None else jax.lax.axis_size(how.axis)
+                examples = how.stat_batch or x.shape[0] * devices
+                n = examples * (x.size // max(1, x.shape[0] * x.shape[-1]))
                 var = var * (n / max(n - 1, 1))
             keep = self.momentum
             running_mean.value = keep * running_mean.value + (1 - keep) * mean
@@ -126,7 +133,8 @@ class BatchNorm(nn.Module):
 class Dropout(nn.Module):
     """Zero each value with probability ``rate`` and scale the rest up (Srivastava et al. 2014).
 
-    Draws from the random stream ``dropout``; the identity unless ``train``.
+    Draws from the random stream ``dropout``, for each example by its position in the step's batch,
+    so that the same values drop however the batch is cut; the identity unless ``train``.
     """
 
     rate: float
@@ -134,7 +142,16 @@ class Dropout(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Drop values of ``x``, of any shape."""
-        return nn.Dropout(self.rate, deterministic=not train)(x)
+        if not train or self.rate == 0:
+            return x
+        if self.rate >= 1:
+            return jnp.zeros_like(x)
+        positions = batch.current().positions
+        if positions is None:
+            positions = jnp.arange(x.shape[0], dtype=jnp.int32)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(self.make_rng("dropout"), positions)
+        keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - self.rate, x.shape[1:]))(keys)
+        return jnp.where(keep, x / (1 - self.rate), jnp.zeros_like(x))
 
 
 class Downsample(nn.Module):

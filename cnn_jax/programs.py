@@ -1,6 +1,8 @@
 """What is compiled: a dispatch of several training steps, and the evaluation of a part."""
 
+import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,12 +13,24 @@ from jax.sharding import Mesh
 from cnn_jax import keys
 from cnn_jax.data import resident
 from cnn_jax.experiment import Experiment
-from cnn_jax.train import loop, metrics, parallel, state, step
+from cnn_jax.train import compilation, loop, metrics, parallel, state, step
+from cnn_jax.train.clock import DATA, Clock
 
 # Steps a dispatch where train.steps_per_call is unset. XLA's CPU backend runs convolutions
 # inside a loop 3 times slower (measured: LeNet-5, batch 256, 2 cores), and its steps are long;
 # elsewhere short steps would wait for Python.
 CPU_STEPS_PER_CALL, STEPS_PER_CALL = 1, 20
+
+ARGUMENTS = ("state", "data", "orders", "offset", "count")
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How a state is trained under a strategy, which may keep it in a form of its own."""
+
+    run_steps: loop.RunSteps
+    enter: Callable[[state.TrainState], Any]  # a replicated state -> the strategy's form
+    view: Callable[[Any], state.TrainState]  # and back
 
 
 def steps_per_call(experiment: Experiment) -> int:
@@ -27,40 +41,96 @@ def steps_per_call(experiment: Experiment) -> int:
     return CPU_STEPS_PER_CALL if jax.default_backend() == "cpu" else STEPS_PER_CALL
 
 
-def training(experiment: Experiment, data: resident.Resident, mesh: Mesh) -> loop.RunSteps:
-    """Return the dispatch of several steps: gather, augment, scale, update, on the device."""
+def train_step(experiment: Experiment, *, axis: str | None = None):
+    """Return the pure step of an experiment, (state, batch) -> (state, metrics)."""
     config = experiment.config
-    section, dtype = config.data, experiment.dtype
-    transform = experiment.transform()
-    train_step = step.make_train_step(
+    return step.make_train_step(
         experiment.module,
         experiment.optimizer(),
         seed=config.seed,
         label_smoothing=config.optim.label_smoothing,
+        accumulate=config.optim.accumulate,
+        stat_batch=config.train.stat_batch,
+        ema=config.optim.ema,
+        axis=axis,
     )
-    over_devices = parallel.batched(mesh)
+
+
+def training(
+    experiment: Experiment, data: resident.Resident, mesh: Mesh, layout: Any, clock: Clock
+) -> Training:
+    """Return the dispatch of several steps: gather, augment, scale, update, on the device.
+
+    Args:
+        experiment: what is trained.
+        data: the training part, on every device.
+        mesh: the devices.
+        layout: a state of shardings, where each of its arrays lies.
+        clock: told of the time that getting at data takes.
+    """
+    options = compilation.deterministic_options() if experiment.config.train.deterministic else None
+    once = partial(compilation.Once, name="the training step", arguments=ARGUMENTS, options=options)
+    if experiment.config.train.strategy == "pmap":
+        devices = jax.device_count()
+        mapped = jax.pmap(
+            _call(experiment, devices, parallel.AXIS),
+            axis_name=parallel.AXIS,
+            in_axes=(0, 0, 0, None, None),
+            donate_argnums=0,
+        )
+        stacked = parallel.stack(data)
+        view = partial(parallel.unstack, mesh=mesh)
+        run_steps = _run_steps(
+            experiment, once(mapped), stacked, len(data), parallel.stack, mesh, clock
+        )
+
+        def run_stacked(now: Any, at: int, count: int):
+            now, last = run_steps(now, at, count)
+            return now, view(last)
+
+        return Training(run_stacked, parallel.stack, view)
+    alike = parallel.replicated(mesh)
+    whole = jax.jit(
+        _call(experiment, 1, None, parallel.batched(mesh)),
+        donate_argnums=0,
+        out_shardings=(layout, alike),
+    )
+    run_steps = _run_steps(experiment, once(whole), data, len(data), lambda x: x, mesh, clock)
+    return Training(run_steps, lambda now: now, lambda now: now)
+
+
+def _call(experiment: Experiment, devices: int, axis: str | None, over_devices: Any = None):
+    """Return the function that is compiled: several steps on this device's share of each batch."""
+    config = experiment.config
+    section, dtype = config.data, experiment.dtype
+    share = section.batch_size // devices
+    transform = experiment.transform()
+    update = train_step(experiment, axis=axis)
+    per_call = steps_per_call(experiment)
+
+    def spread(x: jax.Array) -> jax.Array:
+        return x if axis else jax.lax.with_sharding_constraint(x, over_devices)
 
     def one(now: state.TrainState, data: resident.Resident, rows: jax.Array):
-        rows = jax.lax.with_sharding_constraint(rows, over_devices)
+        rows = spread(rows)
         images, labels = data.images[rows], data.labels[rows]
         if section.augment:
             key = jax.random.fold_in(keys.stream(config.seed, keys.Purpose.AUGMENT), now.step)
-            places = jnp.arange(section.batch_size, dtype=jnp.uint32)
-            places = jax.lax.with_sharding_constraint(places, over_devices)
-            own = jax.vmap(jax.random.fold_in, (None, 0))(key, places)
+            places = jnp.arange(share, dtype=jnp.uint32)
+            if axis:
+                places += jax.lax.axis_index(axis).astype(jnp.uint32) * share
+            own = jax.vmap(jax.random.fold_in, (None, 0))(key, spread(places))
             images = resident.augment(images, own, transform)
         images = resident.scale(images, section.mean, section.std, dtype)
-        return train_step(now, {"image": images, "label": labels})
+        return update(now, {"image": images, "label": labels})
 
-    per_call = steps_per_call(experiment)
-
-    @jax.jit(donate_argnums=0)
     def call(now, data, orders, offset, count):
+        first = jax.lax.axis_index(axis) * share if axis else 0
+
         def body(i, carry):
             now, _ = carry
-            start = offset + i * section.batch_size
-            rows = jax.lax.dynamic_slice(orders, (start,), (section.batch_size,))
-            return one(now, data, rows)
+            start = offset + i * section.batch_size + first
+            return one(now, data, jax.lax.dynamic_slice(orders, (start,), (share,)))
 
         carry = now, metrics.Sums.zero(now.window.loss.dtype)
         if per_call == 1:
@@ -68,12 +138,22 @@ def training(experiment: Experiment, data: resident.Resident, mesh: Mesh) -> loo
         # The number of steps is an argument: one program serves calls of every length.
         return jax.lax.fori_loop(0, count, body, carry)
 
-    shuffled = resident.Shuffled(config.seed, len(data), section.batch_size)
+    return call
 
-    def run_steps(now: state.TrainState, at: int, count: int):
+
+def _run_steps(experiment, call, data, examples, spread, mesh, clock) -> loop.RunSteps:
+    config = experiment.config
+    shuffled = resident.Shuffled(config.seed, examples, config.data.batch_size)
+    placed: tuple[Any, Any] = (None, None)
+
+    def run_steps(now: Any, at: int, count: int):
+        nonlocal placed
         ahead = min(count, shuffled.steps_ahead(at))
-        orders, offset = shuffled.locate(at)
-        now, last = call(now, data, orders, np.int32(offset), np.int32(ahead))
+        with clock.section(DATA):
+            orders, offset = shuffled.locate(at)
+            if placed[0] is not orders:
+                placed = orders, spread(parallel.place(orders, parallel.replicated(mesh)))
+        now, last = call(now, data, placed[1], np.int32(offset), np.int32(ahead))
         return (now, last) if ahead == count else run_steps(now, at + ahead, count - ahead)
 
     return run_steps
@@ -88,7 +168,7 @@ def evaluation(
     over_devices = parallel.batched(mesh)
     batch_size = -(-section.batch_size // mesh.size) * mesh.size  # devices share it evenly
 
-    @jax.jit
+    @partial(jax.jit, out_shardings=parallel.replicated(mesh))
     def batch(variables, data, start):
         rows = start + jnp.arange(batch_size, dtype=jnp.int32)
         rows = jax.lax.with_sharding_constraint(rows, over_devices)

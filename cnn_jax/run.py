@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from cnn_jax import config as configs
-from cnn_jax import workdir
+from cnn_jax import distributed, workdir
 from cnn_jax.analysis import summarize
 from cnn_jax.config import Config
 from cnn_jax.data import resident
@@ -22,8 +22,11 @@ from cnn_jax.experiment import SETTLED_BY_DATA, Experiment, assemble, build_modu
 from cnn_jax.ops.geometry import pair
 from cnn_jax.programs import evaluation, steps_per_call, training
 from cnn_jax.train import checkpoint, curves, loop, parallel
-from cnn_jax.train.logging import TEST, TRAIN, VALIDATION, RunLog, cut_back, read_metrics
+from cnn_jax.train.clock import Clock
+from cnn_jax.train.logging import EMA, TEST, TRAIN, VALIDATION, RunLog, cut_back, read_metrics
+from cnn_jax.train.optim import rate_factor
 from cnn_jax.train.state import TrainState, Variables, init_state
+from cnn_jax.train.writers import open_writer
 
 
 def train_and_evaluate(config: Config, folder: str | Path) -> dict[str, Any]:
@@ -53,9 +56,9 @@ def train_and_evaluate(config: Config, folder: str | Path) -> dict[str, Any]:
 def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
     config = experiment.config
     _check_batch(experiment)
+    clock = Clock()
     mesh = parallel.make_mesh()
     alike = parallel.replicated(mesh)
-    schedule = experiment.schedule()
 
     def init() -> TrainState:
         return init_state(
@@ -64,25 +67,56 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
             experiment.image_shape,
             config.seed,
             experiment.dtype,
+            ema=config.optim.ema is not None,
         )
 
-    jax.eval_shape(init)  # a model that the images do not fit fails before any writing
-    workdir.create(folder, config)
-    parts = {name: resident.place(part, alike) for name, part in experiment.parts.items()}
-    evaluate = evaluation(experiment, mesh)
+    shapes = jax.eval_shape(init)  # a model that the images do not fit fails before any writing
+    layout = parallel.state_shardings(shapes, mesh, cut=config.train.shard_state)
+    first = distributed.is_first()
+    writers = []
+    if first:
+        workdir.create(folder, config)
+        plain = json.loads(configs.to_json(config))
+        writers = [open_writer(name, folder, plain) for name in config.train.writers]
+    distributed.wait_for_all("run's folder made")
+    parts = {
+        name: resident.place(part, lambda array: parallel.place(array, alike))
+        for name, part in experiment.parts.items()
+    }
+    evaluate_part = evaluation(experiment, mesh)
+
+    def evaluate(now: TrainState, name: str) -> dict[str, dict[str, Any]]:
+        measured = {name: evaluate_part(now.variables, parts[name])}
+        if config.optim.ema is not None:
+            mean = now.variables | {"params": now.ema}
+            measured[name + EMA] = evaluate_part(mean, parts[name])
+        return measured
+
     epoch, total = experiment.steps_per_epoch, experiment.total_steps
+    schedule = experiment.schedule()
     with checkpoint.Checkpoints(folder / workdir.CHECKPOINTS, keep=config.checkpoint.keep) as kept:
-        begin = jax.jit(init, out_shardings=alike)()
+        begin = jax.jit(init, out_shardings=layout)()
         at, notes = 0, {"seconds": 0.0}
         if (restored := kept.restore(begin)) is not None:
             at, begin, notes = restored
-            print(f"continuing at step {at} of {total}", file=sys.stderr)
+            if first:
+                print(f"continuing at step {at} of {total}", file=sys.stderr)
         lines = folder / workdir.METRICS
-        cut_back(lines, at)
-        with RunLog(lines, step=at, total=total, batch_size=config.data.batch_size) as log:
+        if first:
+            cut_back(lines, at)
+        with RunLog(
+            lines,
+            step=at,
+            total=total,
+            batch_size=config.data.batch_size,
+            writers=writers,
+            silent=not first,
+        ) as log:
+            trained = training(experiment, parts[TRAIN], mesh, layout, clock)
             fitted = loop.fit(
-                begin,
-                training(experiment, parts[TRAIN], mesh),
+                trained.enter(begin),
+                trained.run_steps,
+                view=trained.view,
                 step=at,
                 times=loop.Times(
                     total=total,
@@ -90,23 +124,29 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
                     evaluate=config.eval.every or epoch,
                     checkpoint=config.checkpoint.every or epoch,
                     per_call=steps_per_call(experiment),
+                    profile=configs.profile_steps(config.train.profile),
                 ),
-                evaluate=(lambda now: evaluate(now.variables, parts[VALIDATION]))
-                if VALIDATION in parts
-                else None,
-                learning_rate=schedule,
+                evaluate=lambda now: evaluate(now, VALIDATION) if VALIDATION in parts else {},
+                learning_rate=lambda step, now: float(
+                    jnp.asarray(schedule(step)) * rate_factor(now.opt_state)
+                ),
                 classes=config.data.classes,
                 checkpoints=kept,
                 log=log,
+                clock=clock,
+                stop_agreed=distributed.stop_agreed,
+                trace_folder=folder / workdir.PROFILE,
                 seconds=notes["seconds"],
             )
-            known = {VALIDATION: fitted.validation} if fitted.validation else {}
-            measured = {
-                name: known.get(name) or evaluate(fitted.state.variables, parts[name])
-                for name in (TRAIN, VALIDATION, TEST)
-                if name in parts
-            }
-            log.write(total, TEST, measured[TEST])
+            measured = {}
+            for name in (TRAIN, VALIDATION, TEST):
+                if name in fitted.measured:
+                    measured |= fitted.measured
+                elif name in parts:
+                    measured |= evaluate(fitted.state, name)
+            for name, line in measured.items():
+                if name.startswith(TEST):
+                    log.write(total, name, line)
             speed = log.images_per_second
     counted = summarize(experiment.module, experiment.image_shape)
     result = {
@@ -116,50 +156,62 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
         "steps": total,
         "epochs": total * config.data.batch_size / len(experiment.parts[TRAIN]),
         "seconds": round(fitted.seconds, 3),
+        # Of the process that finished the run.
+        "seconds_by_use": {name: round(value, 3) for name, value in clock.seconds.items()},
         "images_per_second": None if speed is None else round(speed, 1),
         "seed": config.seed,
         "devices": [device.device_kind for device in mesh.devices.flat],
         "versions": _versions(),
         "git": _git(),
     }
-    title = f"{config.model.name} on {config.data.name}"
-    curves.draw(read_metrics(lines), folder / workdir.CURVES, title)
-    workdir.write(folder / workdir.RESULT, json.dumps(result, indent=2) + "\n")
+    if first:
+        title = f"{config.model.name} on {config.data.name}"
+        curves.draw(read_metrics(lines), folder / workdir.CURVES, title)
+        workdir.write(folder / workdir.RESULT, json.dumps(result, indent=2) + "\n")
     return result
 
 
 def _check_batch(experiment: Experiment) -> None:
-    batch_size, devices = experiment.config.data.batch_size, jax.device_count()
+    config, devices = experiment.config, jax.device_count()
+    batch_size, parts = config.data.batch_size, config.optim.accumulate
     examples = len(experiment.parts[TRAIN])
     if batch_size > examples:
         raise BadInputError(
             f"data.batch_size is {batch_size}, more than the {examples} training examples; lower it"
         )
-    if batch_size % devices:
+    if batch_size % (devices * parts):
+        each = f"{devices} devices" + (f" x optim.accumulate {parts}" if parts > 1 else "")
         raise BadInputError(
-            f"data.batch_size is {batch_size}, which {devices} devices do not divide; "
-            f"take a multiple of {devices}"
+            f"data.batch_size is {batch_size}, which {each} do not divide; "
+            f"take a multiple of {devices * parts}"
         )
 
 
-def load_run(folder: str | Path, *, step: int | None = None) -> tuple[nn.Module, Variables, Config]:
+def load_run(
+    folder: str | Path, *, step: int | None = None, ema: bool = False
+) -> tuple[nn.Module, Variables, Config]:
     """Return (module, variables, config) of a run, ready for ``module.apply``.
 
     Args:
         folder: of a finished or interrupted run.
         step: of the checkpoint; the newest if None.
+        ema: take the running mean of the parameters, of a run that has ``optim.ema``.
     """
-    module, variables, config, _ = _load(Path(folder), step)
+    module, variables, config, _ = _load(Path(folder), step, ema=ema)
     return module, variables, config
 
 
-def _load(folder: Path, step: int | None) -> tuple[nn.Module, Variables, Config, int]:
+def _load(
+    folder: Path, step: int | None, *, ema: bool = False
+) -> tuple[nn.Module, Variables, Config, int]:
     """Return (module, variables, config, step) of a run's checkpoint."""
     config = workdir.read_config(folder)
     if config is None:
         raise BadInputError(f"--workdir: {str(folder)!r} holds no run (no {workdir.CONFIG})")
     if not (folder / workdir.CHECKPOINTS).is_dir():
         raise BadInputError(f"--workdir: {str(folder)!r} holds no checkpoint yet")
+    if ema and config.optim.ema is None:
+        raise BadInputError(f"{str(folder)!r}: the run kept no running mean (optim.ema is unset)")
     module = build_module(config)
     channels = len(config.data.mean)
     image = jnp.zeros((1, *pair(config.data.image_size, "data.image_size"), channels))
@@ -167,7 +219,7 @@ def _load(folder: Path, step: int | None) -> tuple[nn.Module, Variables, Config,
         like = jax.eval_shape(lambda: module.init(jax.random.key(0), image, train=False))
         with checkpoint.Checkpoints(folder / workdir.CHECKPOINTS, create=False) as kept:
             step = kept.choose(step)
-            return module, kept.restore_network(step, like), config, step
+            return module, kept.restore_network(step, like, ema=ema), config, step
 
 
 def evaluate_run(
@@ -199,7 +251,7 @@ def evaluate_run(
             raise BadInputError(f"--split={split}: the run has no such part, only {have}")
         mesh = parallel.make_mesh()
         alike = parallel.replicated(mesh)
-        part = resident.place(experiment.parts[split], alike)
+        part = resident.place(experiment.parts[split], lambda array: parallel.place(array, alike))
         measured = evaluation(experiment, mesh)(jax.device_put(variables, alike), part)
     return {"split": split, "step": step} | measured
 

@@ -12,7 +12,7 @@ from cnn_jax.config import Config
 from cnn_jax.errors import BadInputError
 
 CONFIG, METRICS, RESULT, CURVES = "config.json", "metrics.jsonl", "result.json", "curves.png"
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, PROFILE = "checkpoints", "profile"
 
 
 def write(file: Path, text: str) -> None:

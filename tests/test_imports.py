@@ -13,7 +13,7 @@ ROOT = Path(cnn_jax.__file__).parent
 
 # From the ground up; a module imports from floors below its own, or within its package.
 FLOORS = [
-    {"errors", "keys", "memory"},
+    {"errors", "keys", "memory", "batch", "distributed"},
     {"ops"},
     {"layers"},
     {"blocks"},
@@ -38,9 +38,11 @@ DOORS = {
     "safetensors": {"transfer/state_dict.py"},
     # Only to compare with and to read its files, inside functions: no run loads it.
     "torch": {"transfer/compare.py", "transfer/reference.py", "transfer/state_dict.py"},
+    "tensorboardX": {"train/writers.py"},
+    "wandb": {"train/writers.py"},
     "argparse": {"cli.py"},
     "signal": {"train/loop.py"},
-    "time": {"train/loop.py", "train/logging.py"},
+    "time": {"train/clock.py", "train/logging.py"},
 }
 FORBIDDEN = {"tensorflow", "torchvision"}
 

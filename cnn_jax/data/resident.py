@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
-from jax.sharding import Sharding
 
 from cnn_jax.data import order
 from cnn_jax.data.sources import Part
@@ -21,21 +21,19 @@ class Resident(struct.PyTreeNode):
         return self.labels.shape[0]
 
 
-def place(part: Part, sharding: Sharding) -> Resident:
-    """Copy a part to the devices."""
-    return Resident(
-        images=jax.device_put(part.images, sharding), labels=jax.device_put(part.labels, sharding)
-    )
+def place(part: Part, put: Callable[[np.ndarray], jax.Array]) -> Resident:
+    """Copy a part to the devices, as ``put`` does it with an array."""
+    return Resident(images=put(part.images), labels=put(part.labels))
 
 
 class Shuffled:
-    """The rows of a run's batches, an epoch's permutation computed once, on the device."""
+    """The rows of a run's batches, an epoch's permutation computed once."""
 
     def __init__(self, seed: int, n: int, batch_size: int):
         self._seed, self._n, self._batch_size = seed, n, batch_size
-        self._epoch, self._rows = -1, jnp.empty(0, jnp.int32)
+        self._epoch, self._rows = -1, np.empty(0, np.int32)
 
-    def locate(self, step: int) -> tuple[jax.Array, int]:
+    def locate(self, step: int) -> tuple[np.ndarray, int]:
         """Return int32 ``[2 n]``, the orders of the step's epoch and the next, and the offset.
 
         The batch of ``step`` is the ``batch_size`` rows from the offset on.
@@ -43,7 +41,7 @@ class Shuffled:
         epoch, offset = order.position(step, self._batch_size, self._n)
         if epoch != self._epoch:
             orders = [order.permutation(self._seed, epoch + i, self._n) for i in (0, 1)]
-            self._epoch, self._rows = epoch, jnp.concatenate(orders)
+            self._epoch, self._rows = epoch, np.concatenate(orders)
         return self._rows, offset
 
     def steps_ahead(self, step: int) -> int:

@@ -1,5 +1,6 @@
 """Normalisation: over neighbouring channels, and over a batch."""
 
+import math
 from functools import partial
 
 import jax
@@ -38,33 +39,79 @@ def local_response_norm(
 
 
 def batch_norm(
-    x: jax.Array, scale: jax.Array, bias: jax.Array, *, epsilon: float = 1e-5
+    x: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    *,
+    epsilon: float = 1e-5,
+    stat_batch: int | None = None,
+    axis: str | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Normalise each channel over all other axes (Ioffe and Szegedy 2015, algorithm 1).
 
     Args:
-        x: ``[..., C]``.
+        x: ``[N, ..., C]``.
         scale: gamma ``[C]``.
         bias: beta ``[C]``.
         epsilon: added to the variance.
+        stat_batch: normalise each so many examples by themselves, in their order ("ghost" batches,
+            Hoffer et al. 2017, algorithm 1); all together if None.
+        axis: a mapped axis (of ``pmap``) over whose devices the batch is cut; groups may reach
+            over several devices.
 
     Returns:
         (y, mean, variance): y in the type of ``x``; the mean and the biased variance ``[C]`` in
-        at least float32.
+        at least float32, averaged over the groups where there are several.
 
     Raises:
-        BadInputError: scale or bias do not have one value a channel.
+        BadInputError: scale or bias do not have one value a channel, or ``stat_batch`` does not
+            divide the batch.
     """
     if scale.shape != x.shape[-1:] or bias.shape != x.shape[-1:]:
         raise BadInputError(
             f"batch_norm: x {x.shape} takes scale and bias of shape {x.shape[-1:]}, "
             f"not {scale.shape} and {bias.shape}"
         )
+    whole = x.shape[0] * (1 if axis is None else lax.axis_size(axis))
+    group = whole if stat_batch is None else stat_batch
+    if whole and (group < 1 or whole % group):
+        raise BadInputError(f"batch_norm: stat_batch {group} does not divide {whole} examples")
+    if axis is not None:
+        return _over_devices(x, scale, bias, epsilon, group, axis)
+    if group == whole:
+        return _one_group(x, scale, bias, epsilon)
+    groups = x.reshape(whole // group, group, *x.shape[1:])
+    y, mean, variance = jax.vmap(lambda x: _one_group(x, scale, bias, epsilon))(groups)
+    return y.reshape(x.shape), mean.mean(0), variance.mean(0)
+
+
+def _one_group(x, scale, bias, epsilon):
     if is_stock(x, scale, bias):
         return _normalise(x, scale, bias, epsilon, _statistics)
     if x.size <= _SMALL:
         return _normalise(x, scale, bias, epsilon, _lean_statistics)
     return _batch_norm(x, scale, bias, epsilon)
+
+
+def _over_devices(x, scale, bias, epsilon, group, axis):
+    """Normalise this device's part ``x`` of a batch in groups of ``group`` examples."""
+    # Pieces that no border, of a group or of a device, cuts; a group is some pieces in a row.
+    piece = math.gcd(x.shape[0], group)
+    pieces = x.reshape(x.shape[0] // piece, piece, *x.shape[1:])
+    means, variances = jax.vmap(_statistics)(pieces)
+    means, variances = (
+        lax.all_gather(a, axis, tiled=True).reshape(-1, group // piece, x.shape[-1])
+        for a in (means, variances)
+    )
+    mean = means.mean(1, keepdims=True)
+    variance = (variances + jnp.square(means - mean)).mean(1)
+    mean = mean[:, 0]
+    first = lax.axis_index(axis) * len(pieces)
+    mine = (first + jnp.arange(len(pieces))) // (group // piece)
+    sides = (len(pieces), *(1 for _ in x.shape[:-1]), x.shape[-1])
+    factor = lax.rsqrt(variance + epsilon) * scale
+    y = (pieces - mean[mine].reshape(sides)) * factor[mine].reshape(sides) + bias
+    return y.reshape(x.shape).astype(x.dtype), mean.mean(0), variance.mean(0)
 
 
 def _pixels(x):

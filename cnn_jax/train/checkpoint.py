@@ -10,11 +10,12 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from cnn_jax.distributed import is_first, wait_for_all
 from cnn_jax.errors import BadInputError
 from cnn_jax.train.state import TrainState, Variables
 
 # The network apart from the rest, so that it is read without knowing the optimizer.
-NETWORK, TRAINING, NOTES = "network", "training", "notes"
+NETWORK, EMA, TRAINING, NOTES = "network", "ema", "training", "notes"
 
 
 class Checkpoints:
@@ -33,7 +34,7 @@ class Checkpoints:
             create=create,
         )
         self._manager = ocp.CheckpointManager(
-            directory.resolve(), options=options, item_names=(NETWORK, TRAINING, NOTES)
+            directory.resolve(), options=options, item_names=(NETWORK, EMA, TRAINING, NOTES)
         )
 
     def __enter__(self) -> "Checkpoints":
@@ -51,8 +52,7 @@ class Checkpoints:
         self, step: int, state: TrainState, notes: dict[str, Any], metrics: dict[str, Any] | None
     ) -> None:
         """Start saving; ``metrics`` are the validation's at this step, where there are any."""
-        network, training = _split(state)
-        self._save(step, {NETWORK: network, TRAINING: training}, notes, metrics)
+        self._save(step, _split(state), notes, metrics)
 
     def save_network(self, variables: Variables) -> None:
         """Save a network that was not trained here, as step 0."""
@@ -74,20 +74,24 @@ class Checkpoints:
         Raises:
             BadInputError: there are checkpoints, and all of them are damaged.
         """
-        network, training = _split(like)
+        trees = _split(like)
         damaged: dict[int, str] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                loaded, notes = self._load(step, {NETWORK: network, TRAINING: training})
+                loaded, notes = self._load(step, trees)
             except Exception as error:  # a damaged file raises whatever its reader meets
                 damaged[step] = f"checkpoint {step} is damaged ({str(error).splitlines()[0]})"
                 continue
             for other, line in damaged.items():
-                print(f"{line}; taking that of step {step}", file=sys.stderr)
-                folder = Path(self._manager.directory)
-                (folder / str(other)).rename(folder / f"damaged-{other}")
+                if is_first():
+                    print(f"{line}; taking that of step {step}", file=sys.stderr)
+                    folder = Path(self._manager.directory)
+                    (folder / str(other)).rename(folder / f"damaged-{other}")
+            if damaged:
+                wait_for_all("damaged checkpoints set aside")
             self._manager.reload()
-            state = like.replace(variables=loaded[NETWORK], **loaded[TRAINING])
+            parts = loaded[TRAINING] | {"variables": loaded[NETWORK], "ema": loaded.get(EMA, {})}
+            state = like.replace(**parts)
             return step, state, notes
         if damaged:
             raise BadInputError(
@@ -106,10 +110,15 @@ class Checkpoints:
             raise BadInputError(f"--step={step}: there is no such checkpoint, only {have}")
         return steps[-1] if step is None else step
 
-    def restore_network(self, step: int, like: Variables) -> Variables:
-        """Return the network's variables at a step; a damaged one raises ``BadInputError``."""
+    def restore_network(self, step: int, like: Variables, *, ema: bool = False) -> Variables:
+        """Return the network's variables at a step, with the parameters' running mean if ``ema``.
+
+        A damaged checkpoint raises ``BadInputError``.
+        """
+        trees = {NETWORK: like} | ({EMA: like["params"]} if ema else {})
         try:
-            return self._load(step, {NETWORK: like})[0][NETWORK]
+            loaded = self._load(step, trees)[0]
+            return loaded[NETWORK] | ({"params": loaded[EMA]} if ema else {})
         except Exception as error:
             reason = str(error).splitlines()[0]
             raise BadInputError(
@@ -131,14 +140,26 @@ class Checkpoints:
         return {name: loaded[name] for name in like}, loaded[NOTES]["notes"]
 
 
-def _split(state: TrainState) -> tuple[Variables, dict[str, Any]]:
+def _split(state: TrainState) -> dict[str, Any]:
     rest = {name: getattr(state, name) for name in state.__dataclass_fields__}
-    return rest.pop("variables"), rest
+    trees = {NETWORK: rest.pop("variables")}
+    if ema := rest.pop("ema"):
+        trees[EMA] = ema
+    return trees | {TRAINING: rest}
 
 
 def _checksums(tree: Any) -> dict[str, int]:
     """Return the crc32 of each array's bytes, by its path."""
     return {
-        jax.tree_util.keystr(path): zlib.crc32(np.ascontiguousarray(leaf).tobytes())
+        jax.tree_util.keystr(path): zlib.crc32(np.ascontiguousarray(_whole(leaf)).tobytes())
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }
+
+
+def _whole(leaf: Any) -> np.ndarray:
+    """Return an array as every process has it, also where its pieces lie on several."""
+    if isinstance(leaf, jax.Array) and not (leaf.is_fully_addressable or leaf.is_fully_replicated):
+        from jax.experimental import multihost_utils
+
+        return multihost_utils.process_allgather(leaf, tiled=True)
+    return np.asarray(leaf)

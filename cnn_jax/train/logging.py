@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -12,8 +13,11 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from cnn_jax.train.writers import Writer
+
 # Which split the lines of the loop speak of; the test set's line comes once, at the end.
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
+EMA = "_ema"  # behind a split's name: of the parameters' running mean
 
 
 def read_metrics(file: Path) -> list[dict[str, Any]]:
@@ -29,7 +33,7 @@ def read_metrics(file: Path) -> list[dict[str, Any]]:
 
 def cut_back(file: Path, step: int) -> None:
     """Drop what a resumed run will write again: lines after ``step`` and the end's test line."""
-    kept = [x for x in read_metrics(file) if x["step"] <= step and x["split"] != TEST]
+    kept = [x for x in read_metrics(file) if x["step"] <= step and not x["split"].startswith(TEST)]
     temporary = file.with_suffix(".tmp")
     temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
     os.replace(temporary, file)
@@ -38,11 +42,22 @@ def cut_back(file: Path, step: int) -> None:
 class RunLog:
     """Appends metrics to a file, flushed a line, and shows progress: a bar on a terminal."""
 
-    def __init__(self, file: Path, *, step: int, total: int, batch_size: int):
-        self._total, self._batch_size = total, batch_size
-        self._file: TextIO = file.open("a")
+    def __init__(
+        self,
+        file: Path,
+        *,
+        step: int,
+        total: int,
+        batch_size: int,
+        writers: Sequence[Writer] = (),
+        silent: bool = False,
+    ):
+        """Open the log at ``step``; ``silent``: write and show nothing, another process does."""
+        self._total, self._batch_size, self._writers = total, batch_size, writers
+        self._silent = silent
+        self._file: TextIO = open(os.devnull, "w") if silent else file.open("a")  # noqa: SIM115
         self._meter = _Meter(step)
-        self._bar = _bar() if sys.stderr.isatty() else None
+        self._bar = _bar() if sys.stderr.isatty() and not silent else None
         self._task = None
         if self._bar:
             self._task = self._bar.add_task(TRAIN, total=total, completed=step, rate="", loss="")
@@ -60,9 +75,15 @@ class RunLog:
         if self._bar:
             self._bar.stop()
         self._file.close()
+        for writer in self._writers:
+            writer.close()
 
     def write(self, step: int, split: str, metrics: dict[str, Any]) -> None:
         """Append one line; without a terminal, print it too."""
+        if self._silent:
+            return
+        for writer in self._writers:
+            writer.write(step, split, metrics)
         line = json.dumps({"step": step, "split": split} | metrics)
         self._file.write(line + "\n")
         self._file.flush()

@@ -3,8 +3,8 @@
 import contextlib
 import dataclasses
 import signal
-import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,12 +12,14 @@ import jax
 from cnn_jax.errors import BadInputError
 from cnn_jax.train import metrics
 from cnn_jax.train.checkpoint import Checkpoints
-from cnn_jax.train.logging import TRAIN, VALIDATION, RunLog
+from cnn_jax.train.clock import COMPILE, COMPUTE, Clock
+from cnn_jax.train.logging import TRAIN, RunLog
 from cnn_jax.train.state import TrainState
 from cnn_jax.train.step import all_finite
 
-# (state, its step, how many steps) -> (state, the last step's metrics)
-RunSteps = Callable[[TrainState, int, int], tuple[TrainState, metrics.Sums]]
+# (state, its step, how many steps) -> (state, the last step's metrics); the state is in the form
+# that the strategy keeps it in.
+RunSteps = Callable[[Any, int, int], tuple[Any, metrics.Sums]]
 
 
 class DivergedError(BadInputError):
@@ -41,11 +43,13 @@ class Times:
     evaluate: int
     checkpoint: int
     per_call: int  # steps a dispatch
+    profile: tuple[int, int] | None = None  # steps at which a trace starts and stops
 
     def until_next(self, step: int) -> int:
         """Return how many steps one call may run from ``step`` on without passing an event."""
         events = [self.total - step]
         events += [every - step % every for every in (self.log, self.evaluate, self.checkpoint)]
+        events += [at - step for at in self.profile or () if at > step]
         return min(*events, self.per_call)
 
     def due(self, step: int, every: int) -> bool:
@@ -58,88 +62,130 @@ class Fitted:
     """What a finished loop hands back."""
 
     state: TrainState
-    validation: dict[str, Any] | None  # at the last step, if this process evaluated it
+    measured: dict[str, dict[str, Any]]  # by split, at the last step, if this process evaluated it
     seconds: float  # spent in the loop, over all processes that worked on the run
 
 
 def fit(
-    state: TrainState,
+    state: Any,
     run_steps: RunSteps,
     *,
+    view: Callable[[Any], TrainState],
     step: int,
     times: Times,
-    evaluate: Callable[[TrainState], dict[str, Any]] | None,
-    learning_rate: Callable[[int], Any],
+    evaluate: Callable[[TrainState], dict[str, dict[str, Any]]],
+    learning_rate: Callable[[int, TrainState], float],
     classes: int,
     checkpoints: Checkpoints,
     log: RunLog,
+    clock: Clock,
+    stop_agreed: Callable[[bool, int], bool],
+    trace_folder: Path,
     seconds: float = 0.0,
 ) -> Fitted:
     """Train from ``step`` to ``times.total``.
 
     Args:
-        state: before ``step``; its buffers are given up.
+        state: before ``step``, in the strategy's form; its buffers are given up.
         run_steps: runs so many steps in one dispatch.
+        view: the strategy's form -> the state itself.
         step: how many updates ``state`` has seen.
         times: when what happens.
-        evaluate: the validation's metrics, or None where there is no validation part.
-        learning_rate: step -> rate, for the log.
+        evaluate: the metrics of the validation part, by split; empty where there is none.
+        learning_rate: (step, state) -> rate, for the log.
         classes: of the data, for the metrics.
         checkpoints: where states are kept.
         log: where metrics go.
+        clock: where the time goes.
+        stop_agreed: (whether this process was told to stop, how many dispatches it made) ->
+            whether all processes stop now.
+        trace_folder: where a profile is written.
         seconds: spent by earlier processes.
 
     Raises:
         DivergedError: the loss stopped being finite; the last good checkpoint is kept.
         StoppedError: after SIGTERM or SIGINT, once the state is saved.
     """
-    started = time.perf_counter() - seconds
     finite = jax.jit(all_finite)
-    validation: dict[str, Any] | None = None
+    measured: dict[str, dict[str, Any]] = {}
 
-    def save(measured: dict[str, Any] | None) -> None:
-        if int(state.bad_step) >= 0 or not finite(state.variables):
-            bad = int(state.bad_step) if int(state.bad_step) >= 0 else step
+    def save(now: TrainState) -> None:
+        if int(now.bad_step) >= 0 or not finite(now.variables):
+            bad = int(now.bad_step) if int(now.bad_step) >= 0 else step
             raise DivergedError(_diverged(bad, checkpoints))
-        notes = {"seconds": time.perf_counter() - started}
-        checkpoints.save(step, state, notes, measured)
+        notes = {"seconds": seconds + clock.total()}
+        checkpoints.save(step, now, notes, next(iter(measured.values()), None))
 
-    with _signals() as received:
+    with _signals() as received, _Trace(times.profile, trace_folder) as trace:
         before: metrics.Sums | None = None
+        dispatches = 0
         while step < times.total:
+            trace.at(step)
             count = times.until_next(step)
-            state, last = run_steps(state, step, count)
-            if before is not None:  # one call runs while the next is dispatched, no more
-                before.loss.block_until_ready()
+            with clock.section(COMPUTE if dispatches else COMPILE):
+                state, last = run_steps(state, step, count)
+                if before is not None:  # one call runs while the next is dispatched, no more
+                    before.loss.block_until_ready()
+            if before is not None:
                 log.progress(step, float(before.loss) / int(before.examples))
-            before, step = last, step + count
-            events = times.due(step, times.log), times.due(step, times.evaluate)
-            stopping = bool(received)  # asked once: who stops has to have saved
+            before, step, dispatches = last, step + count, dispatches + 1
+            logging, evaluating = times.due(step, times.log), times.due(step, times.evaluate)
+            # Asked once: who stops has to have saved.
+            stopping = stop_agreed(bool(received), dispatches)
             saving = times.due(step, times.checkpoint) or stopping
-            if not (any(events) or saving):
+            if not (logging or evaluating or saving):
                 continue
+            with clock.section(COMPUTE):
+                last.loss.block_until_ready()
             log.progress(step, float(last.loss) / int(last.examples))
             before = None
-            if int(state.bad_step) >= 0:
-                raise DivergedError(_diverged(int(state.bad_step), checkpoints))
-            if events[0]:
-                line = metrics.means([state.window], classes)
-                line["learning_rate"] = float(learning_rate(step - 1))
+            now = view(state)
+            if int(now.bad_step) >= 0:
+                raise DivergedError(_diverged(int(now.bad_step), checkpoints))
+            if logging:
+                line = metrics.means([now.window], classes)
+                line["learning_rate"] = learning_rate(step - 1, now)
                 log.write(step, TRAIN, line)
                 state = state.replace(window=state.window.cleared())
-            validation = None
-            if events[1] and evaluate is not None:
-                validation = evaluate(state)
-                log.write(step, VALIDATION, validation)
+                now = view(state)
+            measured = evaluate(now) if evaluating else {}
+            for split, line in measured.items():
+                log.write(step, split, line)
             if saving:
-                save(validation)
-            if events[1] or saving:
+                save(now)
+            if evaluating or saving:
                 log.pause()
             if stopping:
-                raise StoppedError(received[0])
+                raise StoppedError(received[0] if received else signal.SIGTERM)
         if received:  # after the last step was saved
             raise StoppedError(received[0])
-    return Fitted(state, validation, time.perf_counter() - started)
+    return Fitted(view(state), measured, seconds + clock.total())
+
+
+class _Trace:
+    """Profiles the steps from START to STOP, if they are given."""
+
+    def __init__(self, steps: tuple[int, int] | None, folder: Path):
+        self._steps, self._folder, self._on = steps, folder, False
+
+    def __enter__(self) -> "_Trace":
+        return self
+
+    def at(self, step: int) -> None:
+        """Start or stop before the dispatch of ``step``."""
+        if self._steps and not self._on and self._steps[0] <= step < self._steps[1]:
+            jax.profiler.start_trace(str(self._folder))
+            self._on = True
+        elif self._steps and self._on and step >= self._steps[1]:
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._on:
+            jax.profiler.stop_trace()
+            self._on = False
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop()
 
 
 def _diverged(step: int, checkpoints: Checkpoints) -> str:
@@ -157,8 +203,10 @@ def _signals() -> Iterator[list[int]]:
         received.append(signum)
 
     old: dict[int, Any] = {}
+    # With several processes SIGTERM is JAX's, which tells the others of it.
+    own = (signal.SIGTERM, signal.SIGINT) if jax.process_count() == 1 else ()
     with contextlib.suppress(ValueError):  # only the main thread may set handlers
-        for signum in (signal.SIGTERM, signal.SIGINT):
+        for signum in own:
             old[signum] = signal.signal(signum, note)
     try:
         yield received

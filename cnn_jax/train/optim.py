@@ -1,61 +1,28 @@
-"""Optimizers and learning-rate schedules from optax, by name."""
+"""Optimizers from optax, by name."""
 
-import difflib
-from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
+from optax import contrib
 
-from cnn_jax.errors import BadInputError
+from cnn_jax.train.schedules import Schedule, choose
 
-Schedule = Callable[[jax.typing.ArrayLike], jax.typing.ArrayLike]
-
-SCHEDULES = ("constant", "cosine", "step")
-OPTIMIZERS = ("sgd", "nesterov", "adam", "adamw")
-
-
-def _choose(field: str, name: str, known: Sequence[str]) -> None:
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1) or known
-        raise BadInputError(f"{field} is {name!r}; there is {', '.join(near)}")
-
-
-def make_schedule(
-    name: str,
-    *,
-    learning_rate: float,
-    total_steps: int,
-    warmup: int = 0,
-    milestones: Sequence[int] = (),
-    factor: float = 0.1,
-) -> Schedule:
-    """Return step -> learning rate; ``warmup`` steps of linear growth come before it.
-
-    Args:
-        name: 'constant'; 'cosine', to zero at ``total_steps`` (Loshchilov & Hutter 2016,
-            eq. 5, without restarts); 'step', multiplied by ``factor`` at each of ``milestones``.
-        learning_rate: the highest rate.
-        total_steps: steps of the run, warm-up included.
-        warmup: steps until the highest rate is reached.
-        milestones: steps, counted from the run's start.
-        factor: what a milestone multiplies the rate by.
-    """
-    _choose("optim.schedule", name, SCHEDULES)
-    if name == "cosine":
-        after = optax.cosine_decay_schedule(learning_rate, max(total_steps - warmup, 1))
-    elif name == "step":
-        if not milestones:
-            raise BadInputError("optim.milestones: the schedule 'step' needs at least one step")
-        after = optax.piecewise_constant_schedule(
-            learning_rate, {int(step) - warmup: factor for step in milestones}
-        )
-    else:
-        after = optax.constant_schedule(learning_rate)
-    if warmup == 0:
-        return after
-    # Step 0 takes the first of the equal increments: a rate of zero would waste it.
-    rise = optax.linear_schedule(learning_rate / warmup, learning_rate, max(warmup - 1, 1))
-    return optax.join_schedules([rise, after], [warmup])
+OPTIMIZERS = (
+    "sgd",
+    "nesterov",
+    "adam",
+    "adamw",
+    "rmsprop",
+    "lars",
+    "lamb",
+    "muon",
+    "sam",
+)
+DECAY_APART = ("adamw", "lars", "lamb", "muon")  # these take weight decay themselves
+WARM_ERROR_FACTOR = 0.1  # He et al. 2015, section 4.2: 0.01 before 0.1
+SAM_RADIUS = 0.05  # Foret et al. 2020, section 3.1
 
 
 def kernels(params: optax.Params) -> optax.Params:
@@ -72,21 +39,114 @@ def make_optimizer(
     momentum: float = 0.9,
     weight_decay: float = 0.0,
     clip: float | None = None,
-) -> optax.GradientTransformation:
-    """Return the optimizer ``name``: sgd, nesterov (with momentum), adam or adamw.
+    warmup_error: float | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Return the optimizer ``name``.
 
-    Weight decay acts on kernels only. It is added to the gradient (L2 regularisation, as in
-    He et al. 2015), except for adamw, which decays apart from the gradient (Loshchilov & Hutter
-    2017). ``clip`` bounds the gradient's global norm before anything else.
+    Its ``update`` is to be given ``error``, the batch's share of wrong answers, and ``grad_fn``,
+    (parameters, index) -> gradient; those that need neither ignore them.
+
+    Args:
+        name: sgd, nesterov (with ``momentum``), adam, adamw, rmsprop (with ``momentum``), lars
+            (You et al. 2017), lamb (You et al. 2019), muon (Jordan 2024: kernels as matrices
+            [field x in, out], the rest by Adam) or sam (Foret et al. 2020: sgd by the gradient
+            0.05 uphill, twice the work a step).
+        schedule: step -> learning rate.
+        momentum: of those that have it.
+        weight_decay: on kernels only. Added to the gradient (L2 regularisation, as in He et al.
+            2015), except for adamw, lars, lamb and muon, whose rules have a place for it.
+        clip: bound of the gradient's global norm, before anything else.
+        warmup_error: see ``until_error``.
     """
-    _choose("optim.name", name, OPTIMIZERS)
-    steps = [optax.clip_by_global_norm(clip)] if clip is not None else []
-    if weight_decay and name != "adamw":
+    choose("optim.name", name, OPTIMIZERS)
+    steps: list[Any] = [optax.clip_by_global_norm(clip)] if clip is not None else []
+    if weight_decay and name not in DECAY_APART:
         steps.append(optax.add_decayed_weights(weight_decay, mask=kernels))
-    if name in ("sgd", "nesterov"):
-        steps.append(optax.sgd(schedule, momentum or None, nesterov=name == "nesterov"))
-    elif name == "adam":
-        steps.append(optax.adam(schedule))
-    else:
-        steps.append(optax.adamw(schedule, weight_decay=weight_decay, mask=kernels))
-    return optax.chain(*steps)
+    steps.append(_rule(name, schedule, momentum, weight_decay))
+    if warmup_error is not None:
+        steps.append(until_error(warmup_error))
+    whole = optax.chain(*steps)
+    if name == "sam":
+        uphill = optax.chain(contrib.normalize(), optax.sgd(SAM_RADIUS))
+        whole = contrib.sam(whole, uphill, sync_period=2, opaque_mode=True)
+    return optax.with_extra_args_support(whole)
+
+
+def _rule(name: str, schedule: Any, momentum: float, weight_decay: float) -> Any:
+    if name in ("sgd", "nesterov", "sam"):
+        return optax.sgd(schedule, momentum or None, nesterov=name == "nesterov")
+    if name == "adam":
+        return optax.adam(schedule)
+    if name == "adamw":
+        return optax.adamw(schedule, weight_decay=weight_decay, mask=kernels)
+    if name == "rmsprop":
+        return optax.rmsprop(schedule, momentum=momentum or None)
+    if name == "lars":
+        # Biases and BatchNorm's parameters neither decay nor are rescaled (section 4).
+        return optax.lars(
+            schedule,
+            weight_decay,
+            weight_decay_mask=kernels,
+            trust_ratio_mask=kernels,
+            momentum=momentum,
+        )
+    if name == "lamb":
+        return optax.lamb(schedule, weight_decay=weight_decay, mask=kernels)
+    return contrib.muon(
+        schedule,
+        beta=momentum,
+        weight_decay=weight_decay,
+        weight_decay_mask=kernels,
+        muon_weight_dimension_numbers=_matrices,
+    )
+
+
+def _matrices(params: optax.Params) -> optax.Params:
+    """Return how muon is to see each parameter: kernels as [all but the last, last]."""
+
+    def see(path, leaf):
+        if getattr(path[-1], "key", None) != "kernel" or leaf.ndim < 2:
+            return None
+        return contrib.MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
+
+    return jax.tree_util.tree_map_with_path(see, params)
+
+
+class WarmUntil(NamedTuple):
+    """State of ``until_error``."""
+
+    error: jax.Array  # running mean of the batches' training error, float32
+    warm: jax.Array  # bool: the threshold was passed
+
+
+def until_error(
+    threshold: float, factor: float = WARM_ERROR_FACTOR, decay: float = 0.9
+) -> optax.GradientTransformationExtraArgs:
+    """Return a transformation that multiplies updates by ``factor`` until training has started.
+
+    It has when the training error, averaged over about 1 / (1 - decay) batches, falls below
+    ``threshold``; from then on updates pass. He et al. 2015, section 4.2: ResNet-110 begins at a
+    tenth of its rate "until the training error is below 80%". Behind an optimizer that multiplies
+    by the learning rate last, this is a tenth of the rate.
+    """
+
+    def init(params: optax.Params) -> WarmUntil:
+        return WarmUntil(jnp.ones((), jnp.float32), jnp.zeros((), bool))
+
+    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
+        mean = decay * state.error + (1 - decay) * jnp.asarray(extra["error"], jnp.float32)
+        warm = state.warm | (mean < threshold)
+        updates = jax.tree.map(lambda u: jnp.where(warm, u, u * factor), updates)
+        return updates, WarmUntil(mean, warm)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def rate_factor(opt_state: optax.OptState) -> jax.Array | float:
+    """Return what the optimizer multiplies the schedule's rate by at the moment."""
+    is_warm = [
+        leaf
+        for leaf in jax.tree.leaves(opt_state, is_leaf=lambda x: isinstance(x, WarmUntil))
+        if isinstance(leaf, WarmUntil)
+    ]
+    return jnp.where(is_warm[0].warm, 1.0, WARM_ERROR_FACTOR) if is_warm else 1.0

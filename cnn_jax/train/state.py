@@ -20,6 +20,7 @@ class TrainState(struct.PyTreeNode):
     step: jax.Array  # updates done, int32
     variables: Variables  # Linen's collections: params, batch_stats, ...
     opt_state: optax.OptState
+    ema: Any  # running mean of the parameters, or an empty dict
     window: Sums  # since the last line of the log
     bad_step: jax.Array  # the first update whose loss was not finite, -1 while there is none
 
@@ -30,14 +31,21 @@ def init_state(
     image_shape: tuple[int, ...],
     seed: int,
     dtype: Any,
+    *,
+    ema: bool = False,
 ) -> TrainState:
-    """Return the state before the first step; images are ``[H, W, C]`` of ``dtype``."""
+    """Return the state before the first step; images are ``[H, W, C]`` of ``dtype``.
+
+    ``ema``: keep a running mean of the parameters, which starts at the initial ones.
+    """
     key = keys.stream(seed, keys.Purpose.INIT)
     variables = dict(module.init(key, jnp.zeros((1, *image_shape), dtype), train=False))
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         variables=variables,
         opt_state=optimizer.init(variables["params"]),
+        # Copies: buffers that are donated must not be shared.
+        ema=jax.tree.map(jnp.copy, variables["params"]) if ema else {},
         window=Sums.zero(jnp.promote_types(dtype, jnp.float32)),
         bad_step=jnp.full((), -1, jnp.int32),
     )

@@ -9,64 +9,131 @@ import jax.numpy as jnp
 import optax
 
 from cnn_jax import keys
+from cnn_jax.batch import Cut, cut
 from cnn_jax.train.loss import cross_entropy
 from cnn_jax.train.metrics import Sums, sums
 from cnn_jax.train.state import TrainState, Variables
 
-Batch = dict[str, jax.Array]  # image [N, H, W, C]; label int32 [N]; in evaluation mask bool [N]
+# image [N, H, W, C]; label int32 [N]; in training perhaps target [N, classes], which the loss then
+# takes instead of the label; in evaluation mask bool [N].
+Batch = dict[str, jax.Array]
 
 
 def make_train_step(
     module: nn.Module,
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformationExtraArgs,
     *,
-    seed: int,
+    seed: int | jax.Array,
     label_smoothing: float = 0.0,
+    accumulate: int = 1,
+    stat_batch: int | None = None,
+    ema: float | None = None,
+    axis: str | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Sums]]:
     """Return the step: one update by the gradient of the batch's mean loss.
 
     Logits of auxiliary heads are added to the loss with the module's ``AUX_WEIGHTS``; metrics are
     those of the network's own logits, their loss included.
+
+    Args:
+        module: the network.
+        optimizer: as ``make_optimizer`` returns it.
+        seed: of the run, for dropout.
+        label_smoothing: of the loss.
+        accumulate: go through the batch in so many parts, one after the other, and add up their
+            gradients: the same update in less memory, up to rounding. BatchNorm then normalises
+            each part by itself and updates its running statistics with each. Part i has examples
+            i, i + accumulate, ...
+        stat_batch: examples that share BatchNorm's statistics; all of a part if None.
+        ema: decay of the running mean of the parameters kept in the state; none if None.
+        axis: a mapped axis (of ``pmap``) over whose devices the batch is cut.
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
         params = state.variables["params"]
         rest = {name: value for name, value in state.variables.items() if name != "params"}
         dropout = jax.random.fold_in(keys.stream(seed, keys.Purpose.DROPOUT), state.step)
+        positions = jnp.arange(batch["label"].shape[0], dtype=jnp.int32)
+        if axis is not None:
+            positions += jax.lax.axis_index(axis) * batch["label"].shape[0]
 
-        def loss_fn(params: Any) -> tuple[jax.Array, Any]:
-            outputs, updated = module.apply(
-                {"params": params, **rest},
-                batch["image"],
-                train=True,
-                rngs={"dropout": dropout},
-                mutable=list(rest),
-            )
+        def loss_fn(params: Any, rest: Any, part: Batch, positions: jax.Array):
+            with cut(Cut(positions, stat_batch, axis)):
+                outputs, updated = module.apply(
+                    {"params": params, **rest},
+                    part["image"],
+                    train=True,
+                    rngs={"dropout": dropout},
+                    mutable=list(rest),
+                )
             logits, *heads = outputs if isinstance(outputs, tuple) else (outputs,)
-            losses = cross_entropy(logits, batch["label"], label_smoothing)
+            labels, targets = part["label"], part.get("target")
+            losses = cross_entropy(logits, labels, label_smoothing, targets)
             total = losses
             weights = getattr(module, "AUX_WEIGHTS", ()) if heads else ()
             for weight, head in zip(weights, heads, strict=True):
-                total += weight * cross_entropy(head, batch["label"], label_smoothing)
-            return jnp.mean(total), (losses, logits, updated)
+                total += weight * cross_entropy(head, labels, label_smoothing, targets)
+            measured = sums(losses, logits, labels, jnp.ones(labels.shape, bool))
+            return jnp.mean(total), (updated, measured)
 
-        gradient = jax.value_and_grad(loss_fn, has_aux=True)
-        (loss, (losses, logits, updated)), grads = gradient(params)
-        updates, opt_state = optimizer.update(grads, state.opt_state, params)
-        everyone = jnp.ones(batch["label"].shape, bool)
-        metrics = sums(losses, logits, batch["label"], everyone)
+        def gradient(params: Any):
+            """Return the batch's gradient, mean loss, updated statistics and metrics."""
+            compute = jax.value_and_grad(loss_fn, has_aux=True)
+            if accumulate == 1:
+                (loss, (updated, measured)), grads = compute(params, rest, batch, positions)
+            else:
+                parts = jax.tree.map(lambda x: _parts(x, accumulate), (batch, positions))
+
+                def add(carry, part):
+                    grads, loss, rest, measured = carry
+                    (one, (rest, new)), more = compute(params, rest, *part)
+                    grads = jax.tree.map(jnp.add, grads, more)
+                    return (grads, loss + one, rest, measured + new), None
+
+                first = jax.tree.map(lambda x: x[0], parts)
+                shapes = jax.eval_shape(compute, params, rest, *first)
+                (loss, (_, measured)), grads = jax.tree.map(
+                    lambda x: jnp.zeros(x.shape, x.dtype), shapes
+                )
+                (grads, loss, updated, measured), _ = jax.lax.scan(
+                    add, (grads, loss, rest, measured), parts
+                )
+                grads, loss = jax.tree.map(lambda x: x / accumulate, (grads, loss))
+            if axis is not None:
+                grads, loss = jax.lax.pmean((grads, loss), axis)
+                measured = jax.lax.psum(measured, axis)
+            return grads, loss, updated, measured
+
+        grads, loss, updated, measured = gradient(params)
+        updates, opt_state = optimizer.update(
+            grads,
+            state.opt_state,
+            params,
+            error=1 - measured.correct / measured.examples,
+            grad_fn=lambda params, _: gradient(params)[0],
+        )
+        params = optax.apply_updates(params, updates)
         done = state.step + 1
         bad = (state.bad_step < 0) & ~jnp.isfinite(loss)
         state = TrainState(
             step=done,
-            variables={"params": optax.apply_updates(params, updates), **updated},
+            variables={"params": params, **updated},
             opt_state=opt_state,
-            window=state.window + metrics,
+            ema=state.ema if ema is None else optax.incremental_update(params, state.ema, 1 - ema),
+            window=state.window + measured,
             bad_step=jnp.where(bad, done, state.bad_step),
         )
-        return state, metrics
+        return state, measured
 
     return step
+
+
+def _parts(x: jax.Array, count: int) -> jax.Array:
+    """Cut ``[N, ...]`` into ``[count, N / count, ...]``, example i to part i mod count.
+
+    So each device of a sharded batch finds its share of every part on itself.
+    """
+    return jnp.swapaxes(x.reshape(x.shape[0] // count, count, *x.shape[1:]), 0, 1)
 
 
 def make_eval_step(module: nn.Module) -> Callable[[Variables, Batch], Sums]:

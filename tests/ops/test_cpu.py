@@ -1,6 +1,7 @@
 """The CPU's formulations one by one, also those that only large shapes choose."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -9,7 +10,7 @@ from cnn_jax.ops.geometry import Geometry
 
 
 def geometry(stride=1, padding=0):
-    return Geometry((stride, stride), ((padding, padding),) * 2, 1, (1, 1))
+    return Geometry((stride, stride), ((padding, padding), (padding, padding)), 1, (1, 1))
 
 
 @pytest.mark.parametrize(
@@ -24,8 +25,8 @@ def test_kernel_gradients_of_large_maps(shape, field, how, monkeypatch):
     monkeypatch.setattr(cpu, "_SMALL", 0)
     rng = np.random.default_rng(0)
     rows, columns = ((n + 2 * how.padding[0][0] - field) // how.stride[0] + 1 for n in shape[1:3])
-    x = rng.standard_normal(shape).astype(np.float32)
-    g = rng.standard_normal((shape[0], rows, columns, 2)).astype(np.float32)
+    x = jnp.asarray(rng.standard_normal(shape), jnp.float32)
+    g = jnp.asarray(rng.standard_normal((shape[0], rows, columns, 2)), jnp.float32)
     ours = jax.jit(lambda x, g: cpu.kernel_gradient(x, g, how, (field, field)))(x, g)
     assert ours is not None
     theirs = jax.jit(
@@ -35,6 +36,6 @@ def test_kernel_gradients_of_large_maps(shape, field, how, monkeypatch):
 
 
 def test_small_strided_pointwise_is_left_to_xla():
-    x, g = np.ones((4, 8, 8, 3), np.float32), np.ones((4, 4, 4, 2), np.float32)
+    x, g = jnp.ones((4, 8, 8, 3)), jnp.ones((4, 4, 4, 2))
     assert cpu.kernel_gradient(x, g, geometry(stride=2), (1, 1)) is None
     assert cpu.kernel_gradient(x, x, geometry(), (1, 1)) is not None

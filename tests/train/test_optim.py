@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from cnn_jax.errors import BadInputError
-from cnn_jax.train import optim
+from cnn_jax.train import optim, schedules
 
 PARAMS = {"conv": {"kernel": jnp.array([1.0, -2.0]), "bias": jnp.array([3.0])}}
 GRADS = {"conv": {"kernel": jnp.array([0.5, 0.25]), "bias": jnp.array([-1.0])}}
 
 
 def rates(name, steps, **fields):
-    schedule: Any = optim.make_schedule(name, learning_rate=0.8, total_steps=100, **fields)
+    schedule: Any = schedules.make_schedule(name, learning_rate=0.8, total_steps=100, **fields)
     return [float(schedule(step)) for step in steps]
 
 

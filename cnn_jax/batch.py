@@ -1,0 +1,40 @@
+"""Which part of a step's batch is at hand: what BatchNorm and Dropout have to know of it.
+
+A step may see its batch in parts: on several devices, each running the same program (``pmap``),
+or one after the other (gradient accumulation). Layers must not depend on that, so the step says
+here how its batch is cut while it is traced; outside of ``cut`` a batch is whole.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from contextvars import ContextVar
+
+import jax
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """How the batch at hand lies in the step's batch."""
+
+    positions: jax.Array | None = None  # int32 [n], of its examples; 0 ... n - 1 if None
+    stat_batch: int | None = None  # examples that share BatchNorm's statistics; all if None
+    axis: str | None = None  # of the devices that hold the other parts; None where there are none
+
+
+_current: ContextVar[Cut] = ContextVar("cut", default=Cut())  # noqa: B039, it is frozen
+
+
+@contextlib.contextmanager
+def cut(how: Cut) -> Iterator[None]:
+    """Trace what is inside for a batch that is cut in this way."""
+    token = _current.set(how)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current() -> Cut:
+    """Return how the batch at hand is cut."""
+    return _current.get()

@@ -1,0 +1,67 @@
+"""Compiling a step: once, reproducibly, and not again in the next process."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+
+class RecompilationError(Exception):
+    """A step was called with arguments of other shapes, types or places than before."""
+
+
+class Once:
+    """A jitted function that is compiled at its first call and never again."""
+
+    def __init__(self, function: Any, name: str, arguments: tuple[str, ...], options: Any = None):
+        self._function, self._name, self._arguments = function, name, arguments
+        self._options = options
+        self._compiled: Callable[..., Any] | None = None
+        self._first: dict[str, str] = {}
+
+    def __call__(self, *args: Any) -> Any:
+        """Call the function.
+
+        Raises:
+            RecompilationError: the arguments would need another program; names the first.
+        """
+        run = self._compiled
+        if run is None:
+            self._first = self._describe(args)
+            lowered = self._function.lower(*args)
+            run = self._compiled = lowered.compile(compiler_options=self._options)
+        try:
+            return run(*args)
+        except (TypeError, ValueError) as error:
+            now = self._describe(args)
+            for path in {**self._first, **now}:
+                before, after = self._first.get(path, "absent"), now.get(path, "absent")
+                if before != after:
+                    raise RecompilationError(
+                        f"{self._name} would be compiled again: {path} is {after}, was {before}"
+                    ) from error
+            raise
+
+    def _describe(self, args: tuple[Any, ...]) -> dict[str, str]:
+        found = {}
+        for name, arg in zip(self._arguments, args, strict=True):
+            for path, leaf in jax.tree_util.tree_leaves_with_path(arg):
+                kind = jax.typeof(leaf).str_short()
+                place = getattr(leaf, "sharding", "")
+                found[name + jax.tree_util.keystr(path)] = f"{kind} {place}".strip()
+        return found
+
+
+def deterministic_options() -> dict[str, Any]:
+    """Return the compiler's options that make repeated runs equal bit for bit.
+
+    Only GPUs need one: the CPU's and the TPU's programs are deterministic as they are.
+    """
+    return {"xla_gpu_deterministic_ops": True} if jax.default_backend() == "gpu" else {}
+
+
+def keep_compiled(folder: Path) -> None:
+    """Keep compiled programs in ``folder`` for later processes, unless the user chose a place."""
+    if jax.config.read("jax_compilation_cache_dir") is None:
+        jax.config.update("jax_compilation_cache_dir", str(folder))

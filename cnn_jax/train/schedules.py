@@ -1,0 +1,69 @@
+"""Learning-rate schedules from optax, by name."""
+
+import difflib
+from collections.abc import Callable, Sequence
+
+import jax
+import optax
+
+from cnn_jax.errors import BadInputError
+
+Schedule = Callable[[jax.typing.ArrayLike], jax.typing.ArrayLike]
+
+SCHEDULES = ("constant", "cosine", "step", "onecycle")
+
+
+def choose(field: str, name: str, known: Sequence[str]) -> None:
+    """Raise ``BadInputError`` with the nearest names unless ``name`` is known."""
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1) or known
+        raise BadInputError(f"{field} is {name!r}; there is {', '.join(near)}")
+
+
+def make_schedule(
+    name: str,
+    *,
+    learning_rate: float,
+    total_steps: int,
+    warmup: int = 0,
+    milestones: Sequence[int] = (),
+    factor: float = 0.1,
+) -> Schedule:
+    """Return step -> learning rate; ``warmup`` steps of linear growth come before it.
+
+    Args:
+        name: 'constant'; 'cosine', to zero at ``total_steps`` (Loshchilov & Hutter 2016,
+            eq. 5, without restarts); 'step', multiplied by ``factor`` at each of ``milestones``;
+            'onecycle', a cosine from 1/25 of the highest rate up to it at 30 % of the steps and
+            down to a ten-thousandth of the first (Smith & Topin 2017).
+        learning_rate: the highest rate.
+        total_steps: steps of the run, warm-up included.
+        warmup: steps until the highest rate is reached.
+        milestones: steps, counted from the run's start.
+        factor: what a milestone multiplies the rate by.
+
+    Raises:
+        BadInputError: an unknown name, 'step' without milestones, 'onecycle' with warm-up.
+    """
+    choose("optim.schedule", name, SCHEDULES)
+    if name == "onecycle":
+        if warmup:
+            raise BadInputError(
+                f"optim.warmup is {warmup}; the schedule 'onecycle' warms up itself: set 0"
+            )
+        return optax.cosine_onecycle_schedule(total_steps, learning_rate)
+    if name == "cosine":
+        after = optax.cosine_decay_schedule(learning_rate, max(total_steps - warmup, 1))
+    elif name == "step":
+        if not milestones:
+            raise BadInputError("optim.milestones: the schedule 'step' needs at least one step")
+        after = optax.piecewise_constant_schedule(
+            learning_rate, {int(step) - warmup: factor for step in milestones}
+        )
+    else:
+        after = optax.constant_schedule(learning_rate)
+    if warmup == 0:
+        return after
+    # Step 0 takes the first of the equal increments: a rate of zero would waste it.
+    rise = optax.linear_schedule(learning_rate / warmup, learning_rate, max(warmup - 1, 1))
+    return optax.join_schedules([rise, after], [warmup])
