@@ -271,7 +271,7 @@ def check(config: Config) -> None:
     apart = not (train.shard_state and train.strategy == "pmap")
     need(apart, "train.shard_state", True, "False under train.strategy=pmap")
     need(
-        train.profile is None or profile_steps(train.profile),
+        train.profile is None or profile_steps(train.profile) is not None,
         "train.profile",
         train.profile,
         "START:STOP, two steps such as 100:110",

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax import layers, ops
+from cnn_jax import batch, layers, ops
 from cnn_jax.errors import BadInputError
 
 KINDS = ["stride", "max", "avg", "conv", "blur"]
@@ -152,3 +152,14 @@ def test_dropout_keeps_the_mean_and_rests_in_inference():
     y = np.asarray(apply(layer, {}, x, train=True, rngs={"dropout": jax.random.key(0)}))
     assert set(np.unique(y)) == {np.float32(0), np.float32(1 / 0.7)}
     assert abs((y == 0).mean() - 0.3) < 0.02
+
+
+def test_dropout_goes_by_the_place_in_the_batch():
+    """The same values drop, whether the batch comes whole or in parts."""
+    x = jnp.ones((8, 20))
+    layer, rngs = layers.Dropout(0.5), {"dropout": jax.random.key(3)}
+    whole = apply(layer, {}, x, train=True, rngs=rngs)
+    with batch.cut(batch.Cut(positions=jnp.array([5, 2]))):
+        part = apply(layer, {}, x[:2], train=True, rngs=rngs)
+    np.testing.assert_array_equal(part, whole[jnp.array([5, 2])])
+    assert not np.array_equal(whole[5], whole[2])

@@ -115,6 +115,9 @@ class Checkpoints:
 
         A damaged checkpoint raises ``BadInputError``.
         """
+        # Placed here, wherever the devices that saved it are.
+        here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), like)
         trees = {NETWORK: like} | ({EMA: like["params"]} if ema else {})
         try:
             loaded = self._load(step, trees)[0]

@@ -63,5 +63,5 @@ def deterministic_options() -> dict[str, Any]:
 
 def keep_compiled(folder: Path) -> None:
     """Keep compiled programs in ``folder`` for later processes, unless the user chose a place."""
-    if jax.config.read("jax_compilation_cache_dir") is None:
+    if getattr(jax.config, "jax_compilation_cache_dir") is None:  # noqa: B009, unknown to types
         jax.config.update("jax_compilation_cache_dir", str(folder))

@@ -63,13 +63,22 @@ def make_optimizer(
     if weight_decay and name not in DECAY_APART:
         steps.append(optax.add_decayed_weights(weight_decay, mask=kernels))
     steps.append(_rule(name, schedule, momentum, weight_decay))
+    if name == "sam":
+        steps = [_uphill(optax.chain(*steps))]
     if warmup_error is not None:
         steps.append(until_error(warmup_error))
-    whole = optax.chain(*steps)
-    if name == "sam":
-        uphill = optax.chain(contrib.normalize(), optax.sgd(SAM_RADIUS))
-        whole = contrib.sam(whole, uphill, sync_period=2, opaque_mode=True)
-    return optax.with_extra_args_support(whole)
+    return optax.with_extra_args_support(optax.chain(*steps))
+
+
+def _uphill(rule: Any) -> optax.GradientTransformationExtraArgs:
+    """Return the rule with the gradient taken SAM_RADIUS uphill (Foret et al. 2020, eq. 2)."""
+    up = optax.chain(contrib.normalize(), optax.sgd(SAM_RADIUS))
+    sam = contrib.sam(rule, up, sync_period=2, opaque_mode=True)
+
+    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
+        return sam.update(updates, state, params, grad_fn=extra["grad_fn"])
+
+    return optax.GradientTransformationExtraArgs(sam.init, update)
 
 
 def _rule(name: str, schedule: Any, momentum: float, weight_decay: float) -> Any:

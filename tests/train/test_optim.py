@@ -89,3 +89,78 @@ def test_unknown_names_get_a_line():
         rates("cosin", [0])
     with pytest.raises(BadInputError, match=r"optim.milestones"):
         rates("step", [0])
+
+
+def test_onecycle_rises_to_its_peak_at_three_tenths():
+    start, peak, end = rates("onecycle", [0, 30, 99])
+    assert start == pytest.approx(0.8 / 25)
+    assert peak == pytest.approx(0.8)
+    assert end < 0.8 / 1000
+    with pytest.raises(BadInputError, match=r"optim\.warmup is 5"):
+        rates("onecycle", [0], warmup=5)
+
+
+def test_rmsprop_divides_by_the_root_of_the_mean_square():
+    found = updates("rmsprop", momentum=0.0)["kernel"]
+    gradient = np.array([0.5, 0.25])
+    expected = np.array([1.0, -2.0]) - 0.1 * gradient / np.sqrt(0.1 * gradient**2 + 1e-8)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_lars_rescales_kernels_by_their_norms_and_leaves_biases():
+    found = updates("lars", momentum=0.0, weight_decay=0.1)
+    kernel, gradient = np.array([1.0, -2.0]), np.array([0.5, 0.25])
+    decayed = gradient + 0.1 * kernel
+    ratio = 0.001 * np.linalg.norm(kernel) / np.linalg.norm(decayed)
+    np.testing.assert_allclose(found["kernel"], kernel - 0.1 * ratio * decayed, rtol=1e-5)
+    np.testing.assert_allclose(found["bias"], 3.0 + 0.1 * 1.0, rtol=1e-6)
+
+
+def test_lamb_steps_by_the_norm_of_the_parameters():
+    found = np.asarray(updates("lamb")["kernel"])
+    step = np.linalg.norm(found - np.array([1.0, -2.0]))
+    assert step == pytest.approx(0.1 * np.linalg.norm([1.0, -2.0]), rel=1e-4)
+
+
+def test_muon_steps_along_an_orthogonal_matrix():
+    """A kernel is seen as [field x in, out]: its update has singular values near 1."""
+    rng = np.random.default_rng(0)
+    params = {"kernel": jnp.asarray(rng.normal(size=(3, 3, 2, 4)), jnp.float32)}
+    grads = {"kernel": jnp.asarray(rng.normal(size=(3, 3, 2, 4)), jnp.float32)}
+    optimizer = optim.make_optimizer("muon", lambda step: 1.0)
+    change, _ = optimizer.update(grads, optimizer.init(params), params)
+    values = np.linalg.svd(np.reshape(change["kernel"], (18, 4)), compute_uv=False)
+    assert values.min() > 0.6
+    assert values.max() < 1.3
+
+
+def test_sam_takes_the_gradient_uphill():
+    """For a quadratic with curvature a, the gradient 0.05 uphill in direction g is g + 0.05 a."""
+    curvature = jnp.array([2.0, 1.0])
+
+    def gradient(params, index=0):
+        return {"kernel": curvature * params["kernel"]}
+
+    params = {"kernel": jnp.array([1.0, 0.0])}
+    optimizer = optim.make_optimizer("sam", lambda step: 0.1, momentum=0.0)
+    change, _ = optimizer.update(
+        gradient(params), optimizer.init(params), params, error=0.0, grad_fn=gradient
+    )
+    np.testing.assert_allclose(change["kernel"], [-0.1 * 2 * 1.05, 0.0], rtol=1e-5)
+
+
+def test_a_tenth_of_the_rate_until_the_error_falls():
+    optimizer = optim.make_optimizer("sgd", lambda step: 1.0, momentum=0.0, warmup_error=0.8)
+    params, grads = {"kernel": jnp.ones(2)}, {"kernel": jnp.ones(2)}
+    state, sizes = optimizer.init(params), []
+    for error in [1.0, 0.5, 0.5, 0.5, 0.5, 1.0, 1.0, 1.0]:
+        change, state = optimizer.update(grads, state, params, error=error, grad_fn=None)
+        sizes.append(-float(change["kernel"][0]))
+        assert sizes[-1] == pytest.approx(float(optim.rate_factor(state)))
+    # 0.9 x + 0.1 error: 1, 0.95, 0.905, 0.8645, 0.82805, 0.845, ...: only a longer fall passes.
+    assert sizes == pytest.approx([0.1] * 8)
+    for _ in range(2):
+        change, state = optimizer.update(grads, state, params, error=0.0, grad_fn=None)
+    assert float(optim.rate_factor(state)) == 1.0
+    change, _ = optimizer.update(grads, state, params, error=1.0, grad_fn=None)
+    assert float(change["kernel"][0]) == pytest.approx(-1.0)  # once warm, it stays so

@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from cnn_jax import models
+from cnn_jax import layers, models
 from cnn_jax.train.loss import cross_entropy
+from cnn_jax.train.optim import make_optimizer
 from cnn_jax.train.state import init_state
 from cnn_jax.train.step import all_finite, make_eval_step, make_train_step
 
@@ -119,3 +121,105 @@ def test_a_model_learns_a_batch_by_heart_without_compiling_twice(name, dtype):
         state.variables, batch | {"mask": jnp.ones(8, bool)}
     )
     assert int(evaluated.correct) == 8
+
+
+def steps(module, batch, count, dtype=jnp.float64, **how):
+    """Return the state after ``count`` steps of sgd on one batch."""
+    optimizer = make_optimizer("sgd", lambda step: 0.1, momentum=0.9)
+    state = init_state(module, optimizer, batch["image"].shape[1:], 0, dtype, ema="ema" in how)
+    step = jax.jit(make_train_step(module, optimizer, seed=0, **how))
+    for _ in range(count):
+        state, _ = step(state, batch)
+    return state
+
+
+def wide_batch(n=16, side=8, channels=1):
+    rng = np.random.default_rng(0)
+    image = jnp.asarray(rng.normal(size=(n, side, side, channels)))
+    return {"image": image, "label": jnp.asarray(rng.integers(0, 4, n))}
+
+
+class Dropping(nn.Module):
+    """A layer, dropout, a head."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        x = layers.Dense(6, dtype=jnp.float64, name="fc1")(x.reshape(x.shape[0], -1))
+        x = layers.Dropout(0.5)(nn.relu(x), train=train)
+        return layers.Dense(4, dtype=jnp.float64, name="head")(x)
+
+
+def test_accumulating_four_parts_is_the_whole_batch():
+    """For a network without BatchNorm, over five steps; what drops is the same."""
+    with jax.enable_x64(True):
+        batch = wide_batch(128)
+        whole = steps(Dropping(), batch, 5)
+        parts = steps(Dropping(), batch, 5, accumulate=4)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-9),
+            (whole.variables, whole.window),
+            (parts.variables, parts.window),
+        )
+
+
+def test_accumulating_normalises_each_part_by_itself():
+    """Each part updates the running mean with its own; parts take every second example."""
+    with jax.enable_x64(True):
+        module = layers_then_mean()
+        batch = wide_batch()
+        state = steps(module, batch, 1, accumulate=2)
+        first, second = (batch["image"][i::2].mean((0, 1, 2)) for i in range(2))
+        expected = 0.9 * (0.1 * first) + 0.1 * second
+        found = state.variables["batch_stats"]["bn"]["mean"]
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def layers_then_mean():
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x, *, train):
+            x = layers.BatchNorm(dtype=jnp.float64, name="bn")(x, train=train)
+            return layers.Dense(4, dtype=jnp.float64, name="head")(x.reshape(x.shape[0], -1))
+
+    return Net()
+
+
+def test_ghost_batches_do_not_depend_on_devices():
+    """Statistics over 4 examples at batch 16: alike on one device and on four."""
+    with jax.enable_x64(True):
+        module, batch = layers_then_mean(), wide_batch()
+        one = steps(module, batch, 3, stat_batch=4)
+        mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
+        spread = jax.device_put(batch, NamedSharding(mesh, PartitionSpec("data")))
+        four = steps(module, spread, 3, stat_batch=4)
+        assert len(spread["image"].sharding.device_set) == 4
+        whole = steps(module, batch, 3)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-9),
+            one.variables,
+            four.variables,
+        )
+        kernels = (x.variables["params"]["head"]["kernel"] for x in (one, whole))
+        assert not np.allclose(*kernels, atol=1e-6)
+
+
+def test_the_running_mean_of_the_parameters():
+    with jax.enable_x64(True):
+        module = models.create("mlp", num_classes=4, hidden=(5,), dtype=jnp.float64)
+        before, batch = None, wide_batch()
+        for count in range(3):
+            state = steps(module, batch, count, ema=0.75)
+            params = state.variables["params"]["head"]["kernel"]
+            found = state.ema["head"]["kernel"]
+            expected = params if before is None else 0.75 * before + 0.25 * params
+            np.testing.assert_allclose(found, expected, rtol=1e-12)
+            before = found
+
+
+def test_targets_take_the_place_of_labels():
+    """A target of two classes is the mean of their losses, as the loss is linear in it."""
+    logits = jnp.asarray(np.random.default_rng(0).normal(size=(3, 4)))
+    labels, others = jnp.array([0, 1, 2]), jnp.array([3, 3, 0])
+    targets = 0.25 * jax.nn.one_hot(labels, 4) + 0.75 * jax.nn.one_hot(others, 4)
+    expected = 0.25 * cross_entropy(logits, labels) + 0.75 * cross_entropy(logits, others)
+    np.testing.assert_allclose(cross_entropy(logits, labels, 0, targets), expected, rtol=1e-5)
