@@ -1,7 +1,9 @@
 """Many processes, one run: joining, and leaving when another one has gone."""
 
+import contextlib
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 
 import jax
 
@@ -83,3 +85,20 @@ def stop_agreed(asked: bool, dispatch: int) -> bool:
     from jax.experimental import multihost_utils
 
     return multihost_utils.reached_preemption_sync_point(dispatch)
+
+
+@contextlib.contextmanager
+def ends_with_the_others() -> Iterator[None]:
+    """End this process when what it shares with the others fails: they are not there any more.
+
+    It ends at once: saving and closing would wait for those who have gone.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        reason = str(error).splitlines()[0]
+        line = "cnn-jax: another process of this run has ended; start all of them again to continue"
+        print(f"{line} ({reason})", file=sys.stderr, flush=True)
+        os._exit(1)

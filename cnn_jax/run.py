@@ -104,14 +104,17 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
         lines = folder / workdir.METRICS
         if first:
             cut_back(lines, at)
-        with RunLog(
-            lines,
-            step=at,
-            total=total,
-            batch_size=config.data.batch_size,
-            writers=writers,
-            silent=not first,
-        ) as log:
+        with (
+            distributed.ends_with_the_others(),
+            RunLog(
+                lines,
+                step=at,
+                total=total,
+                batch_size=config.data.batch_size,
+                writers=writers,
+                silent=not first,
+            ) as log,
+        ):
             trained = training(experiment, parts[TRAIN], mesh, layout, clock)
             fitted = loop.fit(
                 trained.enter(begin),
