@@ -139,16 +139,18 @@ class Experiment:
         steps = configs.ordered(self.config.data.augment)
         return {name: configs.ordered(arguments) for name, arguments in steps.items()}
 
-    def training_batch(self) -> Callable[..., dict[str, jax.Array]]:
+    def training_batch(self, axis: str | None = None) -> Callable[..., dict[str, jax.Array]]:
         """Return (step, places, images, labels) -> batch, augmented and scaled for the network.
 
         ``images`` are uint8 ``[N, H, W, C]``, ``labels`` int32 ``[N]``, ``places`` their places in
         the global batch, uint32 ``[N]``. The batch has ``image``, ``label`` and, where examples are
-        mixed, ``target`` ``[N, classes]``.
+        mixed, ``target`` ``[N, classes]``. ``axis`` is that of a pmap over shares of the batch.
         """
         section, seed = self.config.data, self.config.seed
         done = () if self.window() is None else (RANDOM_CROP,)
-        change = augment.pipeline(self._augment(), self.image_shape, section.classes, done=done)
+        change = augment.pipeline(
+            self._augment(), self.image_shape, section.classes, done=done, axis=axis
+        )
 
         def batch(
             step: jax.Array, places: jax.Array, images: jax.Array, labels: jax.Array

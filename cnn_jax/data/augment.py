@@ -51,19 +51,21 @@ def pipeline(
     classes: int,
     *,
     done: Collection[str] = (),
+    axis: str | None = None,
 ) -> Augmentation:
     """Return what applies the named transforms in order to a batch.
 
     The result takes a step's key, the examples' places in the global batch, images
     ``[N, H, W, C]`` and labels int32 ``[N]``; it returns float32 images and, where examples are
     mixed, targets ``[N, classes]``, else None. An example's own key is the step's, folded with
-    its place; each transform folds it with its place in the order. Mixing wants the whole batch.
+    its place; each transform folds it with its place in the order.
 
     Args:
         steps: name of the transform -> its arguments.
         shape: of the images, ``[H, W, C]``.
         classes: how many.
         done: transforms that were applied before; they keep their places in the order.
+        axis: of a pmap over shares of the batch, consecutive ones; None if it is given whole.
 
     Raises:
         BadInputError: an unknown transform or argument, or one that the images cannot take.
@@ -85,12 +87,24 @@ def pipeline(
             keys = jax.vmap(jax.random.fold_in, (0, None))(own, place)
             if name in MIXES:
                 mixed = functools.partial(MIXES[name], **arguments)
+                if axis is not None:
+                    mixed = functools.partial(_over_shares, mixed, axis)
                 images, targets = mixed(jax.random.fold_in(batch, place), keys, images, targets)
             else:
                 images = jax.vmap(functools.partial(TRANSFORMS[name], **arguments))(keys, images)
         return images, targets
 
     return apply
+
+
+def _over_shares(
+    mixed: Callable[..., mix.Mixed], axis: str, key: jax.Array, *shares: jax.Array | None
+) -> mix.Mixed:
+    """Mix the whole batch on every device, and keep this device's share of the result."""
+    count = len(jax.tree.leaves(shares)[0])
+    whole = jax.lax.all_gather(shares, axis, tiled=True)
+    start = jax.lax.axis_index(axis) * count
+    return jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, count), mixed(key, *whole))
 
 
 def _check(name: str, arguments: Mapping[str, Any], shape: tuple[int, ...], classes: int) -> None:

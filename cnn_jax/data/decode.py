@@ -15,6 +15,7 @@ other format, goes to Pillow.
 
 import dataclasses
 import io
+from collections.abc import Callable
 
 import numpy as np
 import simplejpeg
@@ -75,14 +76,38 @@ def pixels(encoded: bytes, *, grey: bool | None = None) -> np.ndarray:
     Raises:
         ValueError: not an image that Pillow reads, or a truncated one; the message says which.
     """
-    if encoded.startswith(JPEG) and EXIF not in encoded[:HEADER]:
-        try:
-            kind = simplejpeg.decode_jpeg_header(encoded)[2]
-            if kind in ("Gray", "YCbCr", "RGB"):
-                single = kind == "Gray" if grey is None else grey
-                return simplejpeg.decode_jpeg(encoded, "GRAY" if single else "RGB")
-        except ValueError:
-            pass  # damaged or unusual; Pillow decides which
+    image = _by_simplejpeg(encoded, grey, "RGB")
+    return _by_pillow(encoded, grey) if image is None else image
+
+
+def show(encoded: bytes, view: View, window: Callable[[int, int], Box] | None = None) -> np.ndarray:
+    """Return what a view shows of an encoded image, uint8 ``[H, W, 1 or 3]``.
+
+    ``window`` is a function of the image's height and width, which replaces the view's own.
+    """
+    # Pillow keeps colours in four bytes a pixel: decoded like that, they need not be copied.
+    image = _by_simplejpeg(encoded, view.grey, "RGBX")
+    if image is None:
+        image = _by_pillow(encoded, view.grey)
+    image = resize(image, view.size, (window or view.box)(*image.shape[:2]))
+    return image if view.subsample is None else view.subsample(image)
+
+
+def _by_simplejpeg(encoded: bytes, grey: bool | None, colours: str) -> np.ndarray | None:
+    """Decode a plain JPEG; return None for anything else, and for a damaged one."""
+    if not encoded.startswith(JPEG) or EXIF in encoded[:HEADER]:
+        return None
+    try:
+        kind = simplejpeg.decode_jpeg_header(encoded)[2]
+        if kind not in ("Gray", "YCbCr", "RGB"):
+            return None
+        single = kind == "Gray" if grey is None else grey
+        return simplejpeg.decode_jpeg(encoded, "GRAY" if single else colours)
+    except ValueError:
+        return None
+
+
+def _by_pillow(encoded: bytes, grey: bool | None) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(encoded)) as file:
             image = ImageOps.exif_transpose(file)
@@ -98,26 +123,21 @@ def pixels(encoded: bytes, *, grey: bool | None = None) -> np.ndarray:
 
 
 def resize(image: np.ndarray, size: tuple[int, int], box: Box | None = None) -> np.ndarray:
-    """Resize a window of an image, uint8 ``[H, W, C]``, to ``size`` (height, width).
+    """Resize a window of an image to ``size`` (height, width).
 
     Bilinear; where the image shrinks, the triangle is as wide as a pixel of the result, which
     prevents aliasing. The whole image is the window if ``box`` is None.
+
+    Args:
+        image: uint8 ``[H, W, 1, 3 or 4]``; of four channels the last is dropped.
+        size: of the result, uint8 ``[*size, 1 or 3]``.
+        box: the window, whose sides may lie between pixels.
     """
     height, width, channels = image.shape
+    kept = min(channels, 3)
     if image.shape[:2] == size and box in (None, (0, 0, width, height)):
-        return image
-    plain = Image.fromarray(image[..., 0] if channels == 1 else image)
+        return np.ascontiguousarray(image[..., :kept])
+    mode = {1: "L", 3: "RGB", 4: "RGBX"}[channels]
+    plain = Image.frombuffer(mode, (width, height), np.ascontiguousarray(image), "raw", mode, 0, 1)
     shown = plain.resize((size[1], size[0]), Image.Resampling.BILINEAR, box)
-    return np.asarray(shown).reshape(*size, channels)
-
-
-def show(encoded: bytes, view: View) -> np.ndarray:
-    """Return what a view shows of an encoded image, uint8 ``[H, W, 1 or 3]``."""
-    image = pixels(encoded, grey=view.grey)
-    return fit(image, view, view.box(*image.shape[:2]))
-
-
-def fit(image: np.ndarray, view: View, box: Box) -> np.ndarray:
-    """Return a window of a decoded image as a view shows it."""
-    image = resize(image, view.size, box)
-    return image if view.subsample is None else view.subsample(image)
+    return np.asarray(shown).reshape(*size, channels)[..., :kept]

@@ -24,7 +24,9 @@ def _shares(own: jax.Array, alpha: float, probability: float) -> jax.Array:
     def draw(key: jax.Array) -> jax.Array:
         chance, share = jax.random.split(key)
         mixes = jax.random.bernoulli(chance, probability)
-        return jnp.where(mixes, jax.random.beta(share, alpha, alpha), 1.0)
+        # Beta(1, 1) is uniform, and drawn without the sampler's loops.
+        kept = jax.random.uniform(share) if alpha == 1 else jax.random.beta(share, alpha, alpha)
+        return jnp.where(mixes, kept, 1.0)
 
     return jax.vmap(draw)(own)
 

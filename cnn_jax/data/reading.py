@@ -165,7 +165,7 @@ def _channels(values: Any, grey: bool) -> tuple[float, ...] | None:
 def contents(folder: Path) -> dict[str, Any]:
     """Return what a prepared set holds: examples by split, classes."""
     info: Any = tfds.builder_from_directory(str(folder)).info
-    label = info.features.get("label")
+    label = dict(info.features.items()).get("label")
     return {
         "examples": {name: split.num_examples for name, split in info.splits.items()},
         "classes": getattr(label, "num_classes", None),

@@ -81,12 +81,14 @@ class Batches:
         if self._window is None:
             return part.read(row)
         assert isinstance(part, Stream), "an image in memory is no longer whole"
-        image = decode.pixels(part.encoded(row), grey=part.view.grey)
-        top, left, rows, columns = random_window(
-            self._seed, number, image.shape[0], image.shape[1], self._window
-        )
-        box = (left, top, left + columns, top + rows)
-        return decode.fit(image, part.view, box)
+
+        def window(height: int, width: int) -> decode.Box:
+            top, left, rows, columns = random_window(
+                self._seed, number, height, width, self._window or {}
+            )
+            return left, top, left + columns, top + rows
+
+        return decode.show(part.encoded(row), part.view, window)
 
 
 def random_window(

@@ -90,3 +90,13 @@ def test_scaling_is_affine_by_channel():
     images = np.array([[[[0, 255]]]], np.uint8)
     scaled = resident.scale(jnp.asarray(images), (0.5, 0.25), (0.5, 0.25), jnp.float32)
     np.testing.assert_allclose(scaled, [[[[-1.0, 3.0]]]])
+
+
+def test_shares_of_a_batch_are_mixed_as_the_whole_is():
+    steps = {"flip": {}, "mixup": {"alpha": 1.0}}
+    whole, targets = augment.pipeline(steps, SHAPE, 3)(KEY, PLACES, IMAGES, LABELS)
+    apply = augment.pipeline(steps, SHAPE, 3, axis="d")
+    shares = [x.reshape(2, 2, *x.shape[1:]) for x in (PLACES, IMAGES, LABELS)]
+    parts, soft = jax.pmap(apply, "d", in_axes=(None, 0, 0, 0))(KEY, *shares)
+    np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-5)
+    np.testing.assert_allclose(np.concatenate(soft), targets, rtol=1e-5)
