@@ -345,7 +345,14 @@ def _fill(config: Config, values: Mapping[str, Any]) -> None:
             if isinstance(value, dict) and isinstance(section, ConfigDict):
                 _fill(section, value)
             elif value is not None:
-                config[name] = tuple(value) if isinstance(value, list) else value
+                config[name] = _with_tuples(value)
+
+
+def _with_tuples(value: Any) -> Any:
+    """Return what JSON made lists of as tuples again, arguments of transforms included."""
+    if isinstance(value, dict):
+        return {name: _with_tuples(item) for name, item in value.items()}
+    return tuple(_with_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def difference(old: Config, new: Config, *, ignore: Sequence[str] = ()) -> str | None:

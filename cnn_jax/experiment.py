@@ -19,6 +19,7 @@ from cnn_jax.data.reading import Wanted
 from cnn_jax.data.split import balanced, stratified
 from cnn_jax.data.subsample import Subsample
 from cnn_jax.errors import BadInputError
+from cnn_jax.ops.geometry import pair
 from cnn_jax.train import optim, schedules
 from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
 
@@ -63,6 +64,19 @@ def build_module(config: Config) -> nn.Module:
         dtype=jnp.dtype(config.train.precision),
         **fields,
     )
+
+
+def input_shape(config: Config) -> tuple[int, int, int]:
+    """Return (height, width, channels) of what a settled config's network gets."""
+    size, thin = pair(config.data.image_size, "data.image_size"), _subsample(config)
+    return (*(size if thin is None else thin.size(size)), len(config.data.mean))
+
+
+def _subsample(config: Config) -> Subsample | None:
+    section = config.data
+    if section.subsample is None:
+        return None
+    return Subsample(section.subsample, section.subsample_as)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,13 +188,12 @@ def assemble(config: Config) -> Experiment:
     """Load the data, settle the fields that they decide, build the network."""
     config = configs.override(config, ())
     section = config.data
-    thin = section.subsample
     wanted = Wanted(
         train=section.train,
         test=section.test,
         image_size=section.image_size,
         crop=section.crop,
-        subsample=None if thin is None else Subsample(thin, section.subsample_as),
+        subsample=_subsample(config),
         stream=section.stream,
         original=RANDOM_CROP in section.augment,
     )

@@ -4,6 +4,7 @@ import json
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -38,7 +39,7 @@ def test_a_batch_is_the_one_that_the_step_gets():
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), 2), 3)  # purpose 2: augment
     for place in (0, 15):
         own = jax.random.fold_in(jax.random.fold_in(key, place), 0)
-        image = spatial.pad_crop(own, part.read(int(rows[place])).astype(np.float32), padding=1)
+        image = spatial.pad_crop(own, jnp.float32(part.read(int(rows[place]))), padding=1)
         expected = (np.asarray(image) / 255 - section.mean[0]) / section.std[0]
         np.testing.assert_allclose(batch["image"][place], expected, atol=1e-5)
     with pytest.raises(BadInputError, match="--step=5: the run's steps are 0 to 4"):

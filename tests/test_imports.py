@@ -21,6 +21,7 @@ FLOORS = [
     {"analysis", "transfer"},
     {"config"},
     {"workdir", "experiment"},
+    {"feed"},
     {"programs"},
     {"run", "imported", "batch_grid"},
     {"cli"},

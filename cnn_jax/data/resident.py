@@ -1,6 +1,6 @@
 """Small sets live on the device: uint8 images, gathered, augmented and scaled inside jit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp

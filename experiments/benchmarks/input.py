@@ -24,8 +24,9 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -153,10 +154,10 @@ def photos(folder: str) -> dict[str, Callable[[], int]]:
     }
 
 
-def waiting(fields: dict[str, object]) -> str:
+def waiting(fields: Mapping[str, Any]) -> str:
     """Train a little; return the share of the time that steps waited for data, in words."""
     config = base_config()
-    flat = {"train.log_every": 1000, "data.validation": 0.1, "optim.learning_rate": 0.01} | fields
+    flat = {"train.log_every": 1000, "optim.learning_rate": 0.01} | dict(fields)
     for name, value in flat.items():
         section, _, field = name.partition(".")
         with config[section].unlocked():
@@ -164,13 +165,13 @@ def waiting(fields: dict[str, object]) -> str:
     with tempfile.TemporaryDirectory() as folder:
         result = cnn_jax.train_and_evaluate(config, folder)
     use = result["seconds_by_use"]
-    steps = use["data"] + use["steps"]
+    steps = use["data"] + use["compute"]
     return f"{use['data'] / steps:.2%} of {steps:.1f} s ({result['steps']} steps)"
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     root = os.environ.get("CNN_JAX_TEST_DATA")
     parser.add_argument("--photos", default=None if root is None else str(Path(root) / "photos"))
     parser.add_argument("--rounds", type=int, default=5)

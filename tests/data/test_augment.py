@@ -99,4 +99,5 @@ def test_shares_of_a_batch_are_mixed_as_the_whole_is():
     shares = [x.reshape(2, 2, *x.shape[1:]) for x in (PLACES, IMAGES, LABELS)]
     parts, soft = jax.pmap(apply, "d", in_axes=(None, 0, 0, 0))(KEY, *shares)
     np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-5)
+    assert targets is not None
     np.testing.assert_allclose(np.concatenate(soft), targets, rtol=1e-5)
