@@ -54,7 +54,7 @@ def resident(images, tmp_path_factory):
     return folder, cnn_jax.train_and_evaluate(config(images), folder)
 
 
-@pytest.mark.parametrize("strategy", ["jit", "pmap"])
+@pytest.mark.parametrize("strategy", ["jit", pytest.param("pmap", marks=pytest.mark.slow)])
 def test_a_streamed_run_is_the_resident_one(images, resident, tmp_path, strategy):
     flags = ["--config.data.stream=True", f"--config.train.strategy={strategy}"]
     result = cnn_jax.train_and_evaluate(config(images, *flags), tmp_path / "run")
@@ -66,12 +66,14 @@ def test_a_streamed_run_is_the_resident_one(images, resident, tmp_path, strategy
     assert evaluated["loss"] == pytest.approx(result["metrics"]["test"]["loss"])
 
 
+@pytest.mark.slow
 def test_mixing_under_pmap_is_that_under_jit(images, resident, tmp_path):
     flags = ["--config.train.strategy=pmap"]
     cnn_jax.train_and_evaluate(config(images, *flags), tmp_path / "run")
     np.testing.assert_allclose(weights(tmp_path / "run"), weights(resident[0]), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_streamed_run_goes_on_where_it_was_stopped(images, tmp_path, monkeypatch):
     flags = ["--config.data.stream=True", "--config.train.log_every=1"]
     whole = cnn_jax.train_and_evaluate(config(images, *flags), tmp_path / "whole")
@@ -117,6 +119,7 @@ def test_photos_of_all_sizes_train_and_the_settled_config_says_so(tmp_path):
         assemble(photos)
 
 
+@pytest.mark.slow
 def test_fewer_pixels_make_another_input_that_a_run_remembers(images, tmp_path):
     flags = ["--config.data.subsample=0.25", "--config.data.augment={}"]
     cnn_jax.train_and_evaluate(config(images, *flags), tmp_path / "run")

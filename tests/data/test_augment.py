@@ -17,9 +17,13 @@ PLACES = jnp.arange(4, dtype=jnp.uint32)
 KEY = jax.random.key(3)
 
 
+def composed(steps, **options):
+    return jax.jit(augment.pipeline(steps, SHAPE, 3, **options))
+
+
 def test_transforms_are_applied_in_order_each_with_its_key():
     steps = {"pad_crop": {"padding": 2}, "flip": {"probability": 0.5}}
-    images, targets = augment.pipeline(steps, SHAPE, 3)(KEY, PLACES, IMAGES, LABELS)
+    images, targets = composed(steps)(KEY, PLACES, IMAGES, LABELS)
     assert targets is None
     for place in range(4):
         own = jax.random.fold_in(KEY, place)
@@ -29,23 +33,27 @@ def test_transforms_are_applied_in_order_each_with_its_key():
 
 
 def test_an_image_depends_on_its_place_in_the_global_batch_alone():
-    apply = augment.pipeline({"pad_crop": {"padding": 2}, "flip": {}}, SHAPE, 3)
+    apply = composed({"pad_crop": {"padding": 2}, "flip": {}})
     together, _ = apply(KEY, PLACES, IMAGES.astype(jnp.uint8), LABELS)
     alone, _ = apply(KEY, PLACES[2:3], IMAGES[2:3].astype(jnp.uint8), LABELS[2:3])
     np.testing.assert_array_equal(together[2], alone[0])
 
 
 def test_mixes_come_in_their_place_and_hand_on_their_targets():
-    steps = {"mixup": {"alpha": 1.0}, "flip": {"probability": 1.0}, "cutmix": {}}
-    images, targets = augment.pipeline(steps, SHAPE, 3)(KEY, PLACES, IMAGES, LABELS)
+    steps: dict = {"mixup": {"alpha": 1.0}, "flip": {"probability": 1.0}, "cutmix": {}}
+    images, targets = composed(steps)(KEY, PLACES, IMAGES, LABELS)
     own = jax.vmap(jax.random.fold_in, (None, 0))(KEY, PLACES)
     batch = jax.random.fold_in(KEY, 2**32 - 1)
 
     def keys(place: int):
         return jax.random.fold_in(batch, place), jax.vmap(jax.random.fold_in, (0, None))(own, place)
 
-    expected = mix.mixup(*keys(0), IMAGES, jax.nn.one_hot(LABELS, 3), alpha=1.0)
-    expected = mix.cutmix(*keys(2), expected[0][:, :, ::-1], expected[1])
+    @jax.jit
+    def by_hand():
+        mixed, soft = mix.mixup(*keys(0), IMAGES, jax.nn.one_hot(LABELS, 3), alpha=1.0)
+        return mix.cutmix(*keys(2), mixed[:, :, ::-1], soft)
+
+    expected = by_hand()
     np.testing.assert_allclose(images, expected[0], rtol=1e-6)
     assert targets is not None
     np.testing.assert_allclose(targets, expected[1], rtol=1e-6)
@@ -54,7 +62,7 @@ def test_mixes_come_in_their_place_and_hand_on_their_targets():
 
 def test_what_was_done_before_keeps_its_place_in_the_order():
     steps = {"random_resized_crop": {}, "pad_crop": {"padding": 2}}
-    done = augment.pipeline(steps, SHAPE, 3, done=("random_resized_crop",))
+    done = composed(steps, done=("random_resized_crop",))
     images, _ = done(KEY, PLACES, IMAGES, LABELS)
     key = jax.random.fold_in(jax.random.fold_in(KEY, 1), 1)
     np.testing.assert_array_equal(images[1], spatial.pad_crop(key, IMAGES[1], padding=2))
@@ -94,7 +102,7 @@ def test_scaling_is_affine_by_channel():
 
 def test_shares_of_a_batch_are_mixed_as_the_whole_is():
     steps = {"flip": {}, "mixup": {"alpha": 1.0}}
-    whole, targets = augment.pipeline(steps, SHAPE, 3)(KEY, PLACES, IMAGES, LABELS)
+    whole, targets = composed(steps)(KEY, PLACES, IMAGES, LABELS)
     apply = augment.pipeline(steps, SHAPE, 3, axis="d")
     shares = [x.reshape(2, 2, *x.shape[1:]) for x in (PLACES, IMAGES, LABELS)]
     parts, soft = jax.pmap(apply, "d", in_axes=(None, 0, 0, 0))(KEY, *shares)

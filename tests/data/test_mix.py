@@ -1,5 +1,7 @@
 """Mixup and cutmix: images and targets mixed in the same shares, partners from the batch's key."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,16 +17,18 @@ TARGETS = jax.nn.one_hot(LABELS, CLASSES)
 IMAGES = jnp.broadcast_to(jnp.arange(N, dtype=jnp.float32)[:, None, None, None], (N, 10, 12, 1))
 KEY = jax.random.key(4)
 OWN = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(9), jnp.arange(N))
+PARTNERS, SHARES = jax.jit(lambda: (mix.partners(KEY, N), mix._shares(OWN, 1.0, 1.0)))()
 
 
 def test_partners_are_a_permutation_of_the_batch():
-    np.testing.assert_array_equal(np.sort(mix.partners(KEY, N)), np.arange(N))
+    np.testing.assert_array_equal(np.sort(PARTNERS), np.arange(N))
 
 
 def test_mixup_averages_images_and_targets_alike():
-    images, targets = mix.mixup(KEY, OWN, IMAGES, TARGETS)
-    other = np.asarray(mix.partners(KEY, N))
-    share = np.asarray(mix._shares(OWN, 0.2, 1.0))
+    mixup = jax.jit(functools.partial(mix.mixup, alpha=1.0))
+    images, targets = mixup(KEY, OWN, IMAGES, TARGETS)
+    other = np.asarray(PARTNERS)
+    share = np.asarray(SHARES)
     expected = share * np.arange(N) + (1 - share) * other
     np.testing.assert_allclose(images[:, 3, 5, 0], expected, rtol=1e-5)
     soft = share[:, None] * TARGETS + (1 - share[:, None]) * TARGETS[other]
@@ -34,16 +38,16 @@ def test_mixup_averages_images_and_targets_alike():
 
 def test_shares_are_beta_and_mixing_happens_at_its_rate():
     own = jax.random.split(jax.random.key(0), 4000)
-    share = np.asarray(mix._shares(own, 0.4, 0.75))
+    share = np.asarray(jax.jit(lambda own: mix._shares(own, 0.4, 0.75))(own))
     mixed = share[share < 1]
     assert abs(len(mixed) / 4000 - 0.75) < 4 * np.sqrt(0.75 * 0.25 / 4000)  # wrong once in 16,000
     assert stats.kstest(mixed, stats.beta(0.4, 0.4).cdf).pvalue > 1e-4
 
 
 def test_cutmix_pastes_a_rectangle_and_weighs_by_its_area():
-    images, targets = mix.cutmix(KEY, OWN, IMAGES, TARGETS)
-    other = np.asarray(mix.partners(KEY, N))
-    share = np.asarray(mix._shares(OWN, 1.0, 1.0))
+    images, targets = jax.jit(mix.cutmix)(KEY, OWN, IMAGES, TARGETS)
+    other = np.asarray(PARTNERS)
+    share = np.asarray(SHARES)
     for place, image in enumerate(np.asarray(images)[..., 0]):
         pasted = image == other[place]
         if other[place] == place:
@@ -63,6 +67,7 @@ def test_cutmix_pastes_a_rectangle_and_weighs_by_its_area():
 
 @pytest.mark.parametrize("transform", [mix.mixup, mix.cutmix])
 def test_a_rate_of_zero_changes_nothing(transform):
-    images, targets = transform(KEY, OWN, IMAGES, TARGETS, probability=0.0)
+    never = jax.jit(functools.partial(transform, alpha=1.0, probability=0.0))
+    images, targets = never(KEY, OWN, IMAGES, TARGETS)
     np.testing.assert_array_equal(images, IMAGES)
     np.testing.assert_array_equal(targets, TARGETS)
