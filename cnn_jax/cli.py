@@ -66,6 +66,18 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--step", type=int, metavar="N", help="of the checkpoint; the newest")
     evaluate.epilog = "--config.data.FIELD=VALUE takes other data"
 
+    prepare = add("prepare", _prepare, "download a data set, or take its files; convert it once")
+    prepare.add_argument("--data", required=True, metavar="NAME", help="cifar10, folder, ...")
+    prepare.add_argument("--from", dest="archives", metavar="DIR", help="archives, or images")
+    prepare.add_argument("--data_dir", metavar="DIR", help="where to; the cache folder if unset")
+
+    inspect = add("inspect", _inspect, "look inside a network, or at what it is given")
+    inspect.add_argument("--workdir", metavar="DIR", help="the run's folder")
+    inspect.add_argument("--config", metavar="FILE.py[:ARG]", help="batch: instead of a run")
+    inspect.add_argument("--what", required=True, choices=sorted(INSPECT), help="what to look at")
+    inspect.add_argument("--out", required=True, metavar="DIR", help="where the pictures go")
+    inspect.add_argument("--step", type=int, default=0, metavar="N", help="batch: of this step")
+
     summary = add("summary", _summary, "layer by layer: shapes, parameters, MACs, receptive field")
     summary.add_argument("--model", required=True, metavar="NAME", help="a model of the zoo")
     summary.add_argument("--input", metavar="H,W,C", help="of one image; the model's own if unset")
@@ -98,19 +110,58 @@ def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
         arguments.process,
         detect=arguments.distributed,
     )
+    _keep_compiled()
     folder = Path(arguments.workdir)
     config = experiment.load_config(arguments.config, overrides)
     try:
         result = run.train_and_evaluate(config, folder)
     except StoppedError as error:
-        print(f"cnn-jax: {error}; the state is saved in {folder}", file=sys.stderr)
+        if distributed.is_first():
+            print(f"cnn-jax: {error}; the state is saved in {folder}", file=sys.stderr)
         return STOPPED + error.signum
+    if not distributed.is_first():
+        return 0
     test = result["metrics"]["test"]
     right = round(test["accuracy"] * test["examples"])
     print(f"test accuracy {test['accuracy']:.2%} ({right:,} of {test['examples']:,})")
     print(f"result {folder / workdir.RESULT}")
     print(f"curves {folder / workdir.CURVES}")
     return 0
+
+
+def _prepare(arguments: argparse.Namespace, rest: list[str]) -> int:
+    _no_more(rest)
+    from cnn_jax.data import reading, sources
+
+    folder = sources.prepare_source(
+        arguments.data, archives=arguments.archives, directory=arguments.data_dir
+    )
+    print(json.dumps({"data": arguments.data, "dir": str(folder)} | reading.contents(folder)))
+    return 0
+
+
+def _inspect(arguments: argparse.Namespace, rest: list[str]) -> int:
+    print(INSPECT[arguments.what](arguments, rest))
+    return 0
+
+
+def _inspect_batch(arguments: argparse.Namespace, overrides: list[str]) -> Path:
+    from cnn_jax import batch_grid, experiment, workdir
+
+    if (arguments.workdir is None) == (arguments.config is None):
+        raise BadInputError("--what=batch takes --workdir=DIR of a run or --config=FILE.py")
+    if arguments.config is not None:
+        config = experiment.load_config(arguments.config, overrides)
+    else:
+        held = workdir.read_config(Path(arguments.workdir))
+        if held is None:
+            raise BadInputError(f"--workdir: {arguments.workdir!r} holds no run")
+        config = experiment.complete(held, overrides)
+    return batch_grid.draw(experiment.assemble(config), arguments.out, arguments.step)
+
+
+# What there is to look at: (flags, the rest of the command line) -> what is printed.
+INSPECT: dict[str, Callable[[argparse.Namespace, list[str]], Any]] = {"batch": _inspect_batch}
 
 
 def _summary(arguments: argparse.Namespace, rest: list[str]) -> int:
@@ -161,9 +212,17 @@ def _import(arguments: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
+def _keep_compiled() -> None:
+    from cnn_jax.data.cache import cache_dir
+    from cnn_jax.train.compilation import keep_compiled
+
+    keep_compiled(cache_dir() / "compiled")
+
+
 def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from cnn_jax import run
 
+    _keep_compiled()
     measured = run.evaluate_run(
         arguments.workdir, split=arguments.split, step=arguments.step, overrides=overrides
     )

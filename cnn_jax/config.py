@@ -14,6 +14,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_dict, config_flags
 
+from cnn_jax.data.subsample import MISSING, SMALLER
 from cnn_jax.errors import BadInputError
 
 placeholder = config_dict.placeholder
@@ -28,6 +29,8 @@ STRATEGIES = ("jit", "pmap")
 # Fields that may differ when a run is resumed: none of them changes what is computed.
 NEUTRAL = (
     "data.dir",
+    "data.threads",
+    "data.workers",
     "train.log_every",
     "train.writers",
     "train.profile",
@@ -45,17 +48,26 @@ def base_config() -> Config:
             "seed": 0,  # of initial weights, order, augmentation and the validation cut
             "model": {"name": placeholder(str)},  # and that constructor's fields
             "data": {
-                "name": placeholder(str),  # a source: digits, folder
+                "name": placeholder(str),  # a source: digits, folder, mnist, cifar10, synthetic ...
                 "dir": placeholder(str),  # folder: the images; else where prepared sets are kept
+                "train": "train",  # what is trained on: a split or a slice, such as train[:90%]
+                "test": placeholder(str),  # likewise; test, or else validation, if unset
                 "validation": 0.1,  # share cut from training, seeded and stratified
+                "per_class": placeholder(int),  # train on so many of each class; the rest is unused
                 "image_size": placeholder(
                     object
                 ),  # pixels a side or (rows, columns); others resized
+                "crop": placeholder(float),  # share of the side in the centred window that is shown
+                "subsample": placeholder(float),  # share of the pixels that is kept ...
+                "subsample_as": "smaller",  # ... as smaller images, or with pixels missing
                 "mean": placeholder(tuple),  # a channel, of pixels in 0..1; from training if unset
                 "std": placeholder(tuple),
                 "classes": placeholder(int),  # as the data say, if unset
                 "batch_size": 128,  # examples a step over all devices
                 "augment": {},  # transform -> its arguments, in order
+                "stream": placeholder(bool),  # read from disk at every step; as the size says
+                "threads": placeholder(int),  # that read ahead; the cores if unset
+                "workers": 0,  # processes that read ahead instead of threads of this one
                 "on_error": "raise",  # raise | skip: what a broken image file does
             },
             "optim": {
@@ -246,6 +258,15 @@ def check(config: Config) -> None:
     size = data.image_size if isinstance(data.image_size, tuple) else (data.image_size,)
     whole = all(isinstance(n, int) and n >= 1 for n in size) and len(size) <= 2
     need(size == (None,) or whole, "data.image_size", data.image_size, "pixels or (rows, columns)")
+    for name in ("crop", "subsample"):
+        value = data[name]
+        need(value is None or 0 < value <= 1, f"data.{name}", value, "above 0 and at most 1")
+    reading = data.subsample_as
+    need(reading in (SMALLER, MISSING), "data.subsample_as", reading, f"{SMALLER} or {MISSING}")
+    per_class, threads = data.per_class, data.threads
+    need(per_class is None or per_class >= 1, "data.per_class", per_class, "at least 1")
+    need(threads is None or threads >= 1, "data.threads", threads, "at least 1")
+    need(data.workers >= 0, "data.workers", data.workers, "at least 0")
     for name in ("mean", "std"):
         numbers = data[name] is None or all(isinstance(x, (int, float)) for x in data[name])
         need(numbers, f"data.{name}", data[name], "a number a channel, such as (0.5,)")
@@ -324,7 +345,14 @@ def _fill(config: Config, values: Mapping[str, Any]) -> None:
             if isinstance(value, dict) and isinstance(section, ConfigDict):
                 _fill(section, value)
             elif value is not None:
-                config[name] = tuple(value) if isinstance(value, list) else value
+                config[name] = _with_tuples(value)
+
+
+def _with_tuples(value: Any) -> Any:
+    """Return what JSON made lists of as tuples again, arguments of transforms included."""
+    if isinstance(value, dict):
+        return {name: _with_tuples(item) for name, item in value.items()}
+    return tuple(_with_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def difference(old: Config, new: Config, *, ignore: Sequence[str] = ()) -> str | None:

@@ -8,19 +8,31 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from cnn_jax import config as configs
-from cnn_jax import models
+from cnn_jax import keys, models
 from cnn_jax.config import Config
-from cnn_jax.data import augment, sources
-from cnn_jax.data.split import stratified
+from cnn_jax.data import augment, builders, resident, sources
+from cnn_jax.data.constants import Constants
+from cnn_jax.data.parts import Part, Source, Stream
+from cnn_jax.data.reading import Wanted
+from cnn_jax.data.split import balanced, stratified
+from cnn_jax.data.subsample import Subsample
 from cnn_jax.errors import BadInputError
+from cnn_jax.ops.geometry import pair
 from cnn_jax.train import optim, schedules
 from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
 
 # Fields that the data decide where the config leaves them unset.
-SETTLED_BY_DATA = ("data.image_size", "data.mean", "data.std", "data.classes")
+SETTLED_BY_DATA = (
+    "data.image_size",
+    "data.mean",
+    "data.std",
+    "data.classes",
+    "data.stream",
+)
+
+RANDOM_CROP = "random_resized_crop"  # done while reading, where images are streamed
 
 
 def load_config(spec: str, overrides: Sequence[str] = ()) -> Config:
@@ -54,18 +66,32 @@ def build_module(config: Config) -> nn.Module:
     )
 
 
+def input_shape(config: Config) -> tuple[int, int, int]:
+    """Return (height, width, channels) of what a settled config's network gets."""
+    size, thin = pair(config.data.image_size, "data.image_size"), _subsample(config)
+    return (*(size if thin is None else thin.size(size)), len(config.data.mean))
+
+
+def _subsample(config: Config) -> Subsample | None:
+    section = config.data
+    if section.subsample is None:
+        return None
+    return Subsample(section.subsample, section.subsample_as)
+
+
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """Settled config, network, parts of the data by name: train, test, perhaps validation."""
+    """Settled config, network, parts of the data (train, test, perhaps validation), classes."""
 
     config: Config
     module: nn.Module
-    parts: dict[str, sources.Part]
+    parts: dict[str, Part | Stream]
+    classes: tuple[str, ...]
 
     @property
     def image_shape(self) -> tuple[int, ...]:
         """Return (height, width, channels)."""
-        return self.parts[TRAIN].images.shape[1:]
+        return self.parts[TRAIN].image_shape
 
     @property
     def dtype(self) -> Any:
@@ -112,25 +138,75 @@ class Experiment:
             warmup_error=fields.warmup_error,
         )
 
-    def transform(self) -> Callable[[jax.Array, jax.Array], jax.Array]:
-        """Return the augmentation, (key, image) -> image."""
+    def window(self) -> dict[str, Any] | None:
+        """Return the arguments of the random crop that is done while reading; None without one."""
+        steps = self._augment()
+        if not isinstance(self.parts[TRAIN], Stream) or RANDOM_CROP not in steps:
+            return None
+        if next(iter(steps)) != RANDOM_CROP:
+            raise BadInputError(
+                f"data.augment: {RANDOM_CROP} has to come first where images are streamed"
+            )
+        return steps[RANDOM_CROP]
+
+    def _augment(self) -> dict[str, dict[str, Any]]:
         steps = configs.ordered(self.config.data.augment)
-        return augment.pipeline(
-            {name: configs.ordered(steps[name]) for name in steps}, self.image_shape
+        return {name: configs.ordered(arguments) for name, arguments in steps.items()}
+
+    def training_batch(self, axis: str | None = None) -> Callable[..., dict[str, jax.Array]]:
+        """Return (step, places, images, labels) -> batch, augmented and scaled for the network.
+
+        ``images`` are uint8 ``[N, H, W, C]``, ``labels`` int32 ``[N]``, ``places`` their places in
+        the global batch, uint32 ``[N]``. The batch has ``image``, ``label`` and, where examples are
+        mixed, ``target`` ``[N, classes]``. ``axis`` is that of a pmap over shares of the batch.
+        """
+        section, seed = self.config.data, self.config.seed
+        done = () if self.window() is None else (RANDOM_CROP,)
+        change = augment.pipeline(
+            self._augment(), self.image_shape, section.classes, done=done, axis=axis
         )
+
+        def batch(
+            step: jax.Array, places: jax.Array, images: jax.Array, labels: jax.Array
+        ) -> dict[str, jax.Array]:
+            made = {"label": labels}
+            if section.augment:
+                key = jax.random.fold_in(keys.stream(seed, keys.Purpose.AUGMENT), step)
+                images, targets = change(key, places, images, labels)
+                if targets is not None:
+                    made["target"] = targets
+            return made | {"image": self.scaled(images)}
+
+        return batch
+
+    def scaled(self, images: jax.Array) -> jax.Array:
+        """Return images in 0..255 as the network takes them."""
+        return resident.scale(images, self.config.data.mean, self.config.data.std, self.dtype)
 
 
 def assemble(config: Config) -> Experiment:
     """Load the data, settle the fields that they decide, build the network."""
     config = configs.override(config, ())
     section = config.data
+    wanted = Wanted(
+        train=section.train,
+        test=section.test,
+        image_size=section.image_size,
+        crop=section.crop,
+        subsample=_subsample(config),
+        stream=section.stream,
+        original=RANDOM_CROP in section.augment,
+    )
     source = sources.load(
-        section.name, section.dir, image_size=section.image_size, on_error=section.on_error
+        section.name, section.dir, wanted, on_error=section.on_error, classes=section.classes
     )
     if source.skipped:
         print(f"left out {len(source.skipped)} files that cannot be decoded:", file=sys.stderr)
         print("\n".join(f"  {line}" for line in source.skipped), file=sys.stderr)
     rest, cut = stratified(source.train.labels, section.validation, config.seed)
+    if section.per_class is not None:
+        # After the cut: runs on fewer examples are validated on the same ones.
+        rest = rest[balanced(source.train.labels[rest], section.per_class, config.seed)]
     parts = {TRAIN: source.train[rest], TEST: source.test}
     if len(cut):
         parts[VALIDATION] = source.train[cut]
@@ -139,18 +215,21 @@ def assemble(config: Config) -> Experiment:
             f"data.validation: {section.validation} of {len(rest)} examples is none; "
             "raise it, or set 0 to train on everything"
         )
-    _settle(config, parts[TRAIN], len(source.classes))
-    experiment = Experiment(config, build_module(config), parts)
-    experiment.transform()  # a wrong name is told before anything is written
+    _settle(config, parts[TRAIN], source)
+    experiment = Experiment(config, build_module(config), parts, source.classes)
+    experiment.training_batch()  # a wrong transform is told before anything is written
     return experiment
 
 
-def _settle(config: Config, train: sources.Part, classes: int) -> None:
+def _settle(config: Config, train: Part | Stream, source: Source) -> None:
     """Fill in what the data decide and check what the config claims about them."""
-    section = config.data
-    height, width, channels = train.images.shape[1:]
+    section, classes = config.data, len(source.classes)
+    channels = train.image_shape[2]
     if section.image_size is None:
+        # What images are resized to, not what is left of it after subsampling.
+        height, width = source.size
         section.image_size = height if height == width else (height, width)
+    section.stream = isinstance(train, Stream)
     if section.classes is None:
         section.classes = classes
     elif section.classes != classes:
@@ -158,7 +237,7 @@ def _settle(config: Config, train: sources.Part, classes: int) -> None:
             f"data.classes is {section.classes}; {section.name!r} has {classes} classes"
         )
     if section.mean is None or section.std is None:
-        mean, std = _statistics(train.images)
+        mean, std = _constants(source, train)
         section.mean = mean if section.mean is None else section.mean
         section.std = std if section.std is None else section.std
     for name in ("mean", "std"):
@@ -168,14 +247,14 @@ def _settle(config: Config, train: sources.Part, classes: int) -> None:
             )
 
 
-def _statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation by channel of uint8 images, in units of 0..1."""
-    levels = np.arange(256) / 255
-    counts = [np.bincount(images[..., c].ravel(), minlength=256) for c in range(images.shape[3])]
-    mean = [float(np.average(levels, weights=count)) for count in counts]
-    spread = [
-        float(np.sqrt(np.average((levels - m) ** 2, weights=count)))
-        for m, count in zip(mean, counts, strict=True)
-    ]
-    # Six digits: what is noted is what is used. A constant channel is left unscaled.
-    return tuple(round(m, 6) for m in mean), tuple(round(s, 6) or 1.0 for s in spread)
+def _constants(source: Source, train: Part | Stream) -> Constants:
+    """Return mean and standard deviation by channel: known, stored with the set, or computed."""
+    if source.mean is not None and source.std is not None:
+        return source.mean, source.std
+    if isinstance(train, Stream):
+        raise BadInputError(
+            "data.mean: nobody computed this set's when it was prepared; set data.mean and "
+            "data.std, such as ImageNet's (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225)"
+        )
+    mean, std = builders.moments(builders.histogram(train.images))
+    return tuple(mean.tolist()), tuple(std.tolist())

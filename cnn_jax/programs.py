@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from cnn_jax import keys
+from cnn_jax import feed
 from cnn_jax.data import resident
+from cnn_jax.data.parts import Part, Stream
 from cnn_jax.experiment import Experiment
 from cnn_jax.train import compilation, loop, metrics, parallel, state, step
 from cnn_jax.train.clock import DATA, Clock
@@ -22,6 +23,9 @@ from cnn_jax.train.clock import DATA, Clock
 CPU_STEPS_PER_CALL, STEPS_PER_CALL = 1, 20
 
 ARGUMENTS = ("state", "data", "orders", "offset", "count")
+STREAMED_ARGUMENTS = ("state", "images", "labels")
+
+Data = resident.Resident | Stream  # a part as programs take it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Training:
     run_steps: loop.RunSteps
     enter: Callable[[state.TrainState], Any]  # a replicated state -> the strategy's form
     view: Callable[[Any], state.TrainState]  # and back
+    close: Callable[[], None] = lambda: None  # ends what reads ahead
 
 
 def steps_per_call(experiment: Experiment) -> int:
@@ -56,22 +61,32 @@ def train_step(experiment: Experiment, *, axis: str | None = None):
     )
 
 
-def training(
-    experiment: Experiment, data: resident.Resident, mesh: Mesh, layout: Any, clock: Clock
-) -> Training:
+def place(part: Part | Stream, mesh: Mesh) -> Data:
+    """Return a part as programs take it: copied to every device, or to be streamed."""
+    if isinstance(part, Stream):
+        return part
+    alike = parallel.replicated(mesh)
+    return resident.place(part, lambda array: parallel.place(array, alike))
+
+
+def training(experiment: Experiment, data: Data, mesh: Mesh, layout: Any, clock: Clock) -> Training:
     """Return the dispatch of several steps: gather, augment, scale, update, on the device.
 
     Args:
         experiment: what is trained.
-        data: the training part, on every device.
+        data: the training part, on every device or streamed.
         mesh: the devices.
         layout: a state of shardings, where each of its arrays lies.
         clock: told of the time that getting at data takes.
     """
     options = compilation.deterministic_options() if experiment.config.train.deterministic else None
     once = partial(compilation.Once, name="the training step", arguments=ARGUMENTS, options=options)
-    if experiment.config.train.strategy == "pmap":
-        devices = jax.device_count()
+    mapping = experiment.config.train.strategy == "pmap"
+    devices = jax.device_count()
+    if isinstance(data, Stream):
+        once = partial(once, arguments=STREAMED_ARGUMENTS)
+        return _streamed(experiment, once, mesh, layout, clock, mapping)
+    if mapping:
         mapped = jax.pmap(
             _call(experiment, devices, parallel.AXIS),
             axis_name=parallel.AXIS,
@@ -99,30 +114,65 @@ def training(
     return Training(run_steps, lambda now: now, lambda now: now)
 
 
+def _streamed(experiment, once, mesh, layout, clock, mapping: bool) -> Training:
+    """Return the training on batches that are read while the devices work on those before."""
+    if mapping:
+        one = jax.pmap(
+            _one(experiment, jax.device_count(), parallel.AXIS),
+            axis_name=parallel.AXIS,
+            donate_argnums=0,
+        )
+        enter, view = parallel.stack, partial(parallel.unstack, mesh=mesh)
+        batches = feed.Feed(experiment, mesh, feed.by_device)
+    else:
+        one = jax.jit(
+            _one(experiment, 1, None, parallel.batched(mesh)),
+            donate_argnums=0,
+            out_shardings=(layout, parallel.replicated(mesh)),
+        )
+        enter = view = lambda now: now
+        batches = feed.Feed(experiment, mesh, feed.globally(mesh))
+    call = once(one)
+
+    def run_steps(now: Any, at: int, count: int):
+        last = None
+        for number in range(at, at + count):
+            with clock.section(DATA):
+                images, labels = batches.take(number)
+            now, last = call(now, images, labels)
+        return now, view(last)
+
+    return Training(run_steps, enter, view, batches.close)
+
+
+def _one(experiment: Experiment, devices: int, axis: str | None, over_devices: Any = None):
+    """Return the step on this device's share of a batch's pixels, (state, images, labels)."""
+    share = experiment.config.data.batch_size // devices
+    make_batch = experiment.training_batch(axis)
+    update = train_step(experiment, axis=axis)
+
+    def one(now: state.TrainState, images: jax.Array, labels: jax.Array):
+        places = jnp.arange(share, dtype=jnp.uint32)
+        if axis:
+            places += jax.lax.axis_index(axis).astype(jnp.uint32) * share
+        else:
+            places = jax.lax.with_sharding_constraint(places, over_devices)
+        return update(now, make_batch(now.step, places, images, labels))
+
+    return one
+
+
 def _call(experiment: Experiment, devices: int, axis: str | None, over_devices: Any = None):
     """Return the function that is compiled: several steps on this device's share of each batch."""
-    config = experiment.config
-    section, dtype = config.data, experiment.dtype
+    section = experiment.config.data
     share = section.batch_size // devices
-    transform = experiment.transform()
-    update = train_step(experiment, axis=axis)
+    update = _one(experiment, devices, axis, over_devices)
     per_call = steps_per_call(experiment)
 
-    def spread(x: jax.Array) -> jax.Array:
-        return x if axis else jax.lax.with_sharding_constraint(x, over_devices)
-
     def one(now: state.TrainState, data: resident.Resident, rows: jax.Array):
-        rows = spread(rows)
-        images, labels = data.images[rows], data.labels[rows]
-        if section.augment:
-            key = jax.random.fold_in(keys.stream(config.seed, keys.Purpose.AUGMENT), now.step)
-            places = jnp.arange(share, dtype=jnp.uint32)
-            if axis:
-                places += jax.lax.axis_index(axis).astype(jnp.uint32) * share
-            own = jax.vmap(jax.random.fold_in, (None, 0))(key, spread(places))
-            images = resident.augment(images, own, transform)
-        images = resident.scale(images, section.mean, section.std, dtype)
-        return update(now, {"image": images, "label": labels})
+        if not axis:
+            rows = jax.lax.with_sharding_constraint(rows, over_devices)
+        return update(now, data.images[rows], data.labels[rows])
 
     def call(now, data, orders, offset, count):
         first = jax.lax.axis_index(axis) * share if axis else 0
@@ -161,25 +211,34 @@ def _run_steps(experiment, call, data, examples, spread, mesh, clock) -> loop.Ru
 
 def evaluation(
     experiment: Experiment, mesh: Mesh
-) -> Callable[[state.Variables, resident.Resident], dict[str, Any]]:
+) -> Callable[[state.Variables, Data], dict[str, Any]]:
     """Return the exact evaluation of a part: each example counts once, the last batch padded."""
-    section, dtype = experiment.config.data, experiment.dtype
+    section = experiment.config.data
     eval_step = step.make_eval_step(experiment.module)
     over_devices = parallel.batched(mesh)
     batch_size = -(-section.batch_size // mesh.size) * mesh.size  # devices share it evenly
+    compiled = partial(jax.jit, out_shardings=parallel.replicated(mesh))
 
-    @partial(jax.jit, out_shardings=parallel.replicated(mesh))
-    def batch(variables, data, start):
+    @compiled
+    def shown(variables, images, labels, mask):
+        images = experiment.scaled(images)
+        return eval_step(variables, {"image": images, "label": labels, "mask": mask})
+
+    @compiled
+    def gathered(variables, data, start):
         rows = start + jnp.arange(batch_size, dtype=jnp.int32)
         rows = jax.lax.with_sharding_constraint(rows, over_devices)
         mask = rows < len(data)
         rows = jnp.minimum(rows, len(data) - 1)
-        images = resident.scale(data.images[rows], section.mean, section.std, dtype)
-        return eval_step(variables, {"image": images, "label": data.labels[rows], "mask": mask})
+        return shown(variables, data.images[rows], data.labels[rows], mask)
 
-    def evaluate(variables: state.Variables, data: resident.Resident) -> dict[str, Any]:
-        starts = range(0, len(data), batch_size)
-        parts = [batch(variables, data, np.int32(start)) for start in starts]
+    def evaluate(variables: state.Variables, data: Data) -> dict[str, Any]:
+        if isinstance(data, Stream):
+            batches = feed.passing(experiment, data, batch_size, mesh)
+            parts = [shown(variables, *batch) for batch in batches]
+        else:
+            starts = range(0, len(data), batch_size)
+            parts = [gathered(variables, data, np.int32(start)) for start in starts]
         return metrics.means(parts, section.classes)
 
     return evaluate

@@ -1,5 +1,6 @@
 """A run: config -> objects -> fit. The one place where model, data and engine meet."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -16,11 +17,16 @@ from cnn_jax import config as configs
 from cnn_jax import distributed, workdir
 from cnn_jax.analysis import summarize
 from cnn_jax.config import Config
-from cnn_jax.data import resident
 from cnn_jax.errors import BadInputError
-from cnn_jax.experiment import SETTLED_BY_DATA, Experiment, assemble, build_module, complete
-from cnn_jax.ops.geometry import pair
-from cnn_jax.programs import evaluation, steps_per_call, training
+from cnn_jax.experiment import (
+    SETTLED_BY_DATA,
+    Experiment,
+    assemble,
+    build_module,
+    complete,
+    input_shape,
+)
+from cnn_jax.programs import evaluation, place, steps_per_call, training
 from cnn_jax.train import checkpoint, curves, loop, parallel
 from cnn_jax.train.clock import Clock
 from cnn_jax.train.logging import EMA, TEST, TRAIN, VALIDATION, RunLog, cut_back, read_metrics
@@ -49,7 +55,8 @@ def train_and_evaluate(config: Config, folder: str | Path) -> dict[str, Any]:
             workdir.check_same(folder, experiment.config)
             if done is None:
                 return _train(experiment, folder)
-    print(f"{folder} holds this run, finished", file=sys.stderr)
+    if distributed.is_first():
+        print(f"{folder} holds this run, finished", file=sys.stderr)
     return done
 
 
@@ -58,7 +65,6 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
     _check_batch(experiment)
     clock = Clock()
     mesh = parallel.make_mesh()
-    alike = parallel.replicated(mesh)
 
     def init() -> TrainState:
         return init_state(
@@ -79,10 +85,7 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
         plain = json.loads(configs.to_json(config))
         writers = [open_writer(name, folder, plain) for name in config.train.writers]
     distributed.wait_for_all("run's folder made")
-    parts = {
-        name: resident.place(part, lambda array: parallel.place(array, alike))
-        for name, part in experiment.parts.items()
-    }
+    parts = {name: place(part, mesh) for name, part in experiment.parts.items()}
     evaluate_part = evaluation(experiment, mesh)
 
     def evaluate(now: TrainState, name: str) -> dict[str, dict[str, Any]]:
@@ -115,32 +118,34 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
                 silent=not first,
             ) as log,
         ):
-            trained = training(experiment, parts[TRAIN], mesh, layout, clock)
-            fitted = loop.fit(
-                trained.enter(begin),
-                trained.run_steps,
-                view=trained.view,
-                step=at,
-                times=loop.Times(
-                    total=total,
-                    log=config.train.log_every,
-                    evaluate=config.eval.every or epoch,
-                    checkpoint=config.checkpoint.every or epoch,
-                    per_call=steps_per_call(experiment),
-                    profile=configs.profile_steps(config.train.profile),
-                ),
-                evaluate=lambda now: evaluate(now, VALIDATION) if VALIDATION in parts else {},
-                learning_rate=lambda step, now: float(
-                    jnp.asarray(schedule(step)) * rate_factor(now.opt_state)
-                ),
-                classes=config.data.classes,
-                checkpoints=kept,
-                log=log,
-                clock=clock,
-                stop_agreed=distributed.stop_agreed,
-                trace_folder=folder / workdir.PROFILE,
-                seconds=notes["seconds"],
-            )
+            with contextlib.closing(
+                training(experiment, parts[TRAIN], mesh, layout, clock)
+            ) as trained:
+                fitted = loop.fit(
+                    trained.enter(begin),
+                    trained.run_steps,
+                    view=trained.view,
+                    step=at,
+                    times=loop.Times(
+                        total=total,
+                        log=config.train.log_every,
+                        evaluate=config.eval.every or epoch,
+                        checkpoint=config.checkpoint.every or epoch,
+                        per_call=steps_per_call(experiment),
+                        profile=configs.profile_steps(config.train.profile),
+                    ),
+                    evaluate=lambda now: evaluate(now, VALIDATION) if VALIDATION in parts else {},
+                    learning_rate=lambda step, now: float(
+                        jnp.asarray(schedule(step)) * rate_factor(now.opt_state)
+                    ),
+                    classes=config.data.classes,
+                    checkpoints=kept,
+                    log=log,
+                    clock=clock,
+                    stop_agreed=distributed.stop_agreed,
+                    trace_folder=folder / workdir.PROFILE,
+                    seconds=notes["seconds"],
+                )
             measured = {}
             for name in (TRAIN, VALIDATION, TEST):
                 if name in fitted.measured:
@@ -216,8 +221,7 @@ def _load(
     if ema and config.optim.ema is None:
         raise BadInputError(f"{str(folder)!r}: the run kept no running mean (optim.ema is unset)")
     module = build_module(config)
-    channels = len(config.data.mean)
-    image = jnp.zeros((1, *pair(config.data.image_size, "data.image_size"), channels))
+    image = jnp.zeros((1, *input_shape(config)))
     with jax.enable_x64(config.train.precision == "float64"):
         like = jax.eval_shape(lambda: module.init(jax.random.key(0), image, train=False))
         with checkpoint.Checkpoints(folder / workdir.CHECKPOINTS, create=False) as kept:
@@ -254,7 +258,7 @@ def evaluate_run(
             raise BadInputError(f"--split={split}: the run has no such part, only {have}")
         mesh = parallel.make_mesh()
         alike = parallel.replicated(mesh)
-        part = resident.place(experiment.parts[split], lambda array: parallel.place(array, alike))
+        part = place(experiment.parts[split], mesh)
         measured = evaluation(experiment, mesh)(jax.device_put(variables, alike), part)
     return {"split": split, "step": step} | measured
 

@@ -135,3 +135,11 @@ def test_a_difference_names_field_and_values_and_neutral_fields_make_none():
     swapped = complete(one, ['--config.data.augment={"flip": {}, "pad_crop": {"padding": 3}}'])
     turned = complete(one, ['--config.data.augment={"pad_crop": {"padding": 3}, "flip": {}}'])
     assert configs.difference(swapped, turned) is not None
+
+
+def test_arguments_of_transforms_survive_json_as_tuples():
+    config = configs.base_config()
+    config.data.augment = {"random_resized_crop": {"area": (0.3, 1.0)}, "flip": {}}
+    again = configs.from_json(configs.to_json(config), {})
+    assert again.data.augment.random_resized_crop.area == (0.3, 1.0)
+    assert configs.difference(again, config) is None

@@ -21,8 +21,9 @@ FLOORS = [
     {"analysis", "transfer"},
     {"config"},
     {"workdir", "experiment"},
+    {"feed"},
     {"programs"},
-    {"run", "imported"},
+    {"run", "imported", "batch_grid"},
     {"cli"},
     {"__main__", "__init__"},
 ]
@@ -31,10 +32,20 @@ APART = {("data", "models"), ("train", "models"), ("train", "data")}
 
 DOORS = {
     "orbax": {"train/checkpoint.py"},
-    "tensorflow_datasets": {"data/sources.py"},
+    "tensorflow_datasets": {
+        "data/builders.py",
+        "data/catalogue.py",
+        "data/prepare.py",
+        "data/reading.py",
+    },
+    "grain": {"data/stream.py", "data/threads.py"},
+    "simplejpeg": {"data/decode.py"},
+    "filelock": {"data/prepare.py"},
+    "requests": {"data/download.py"},
+    "pickle": {"data/official.py", "transfer/state_dict.py"},
     "ml_collections": {"config.py"},
-    "matplotlib": {"train/curves.py"},
-    "rich": {"train/logging.py", "analysis/table.py", "cli.py"},
+    "matplotlib": {"train/curves.py", "batch_grid.py"},
+    "rich": {"data/progress.py", "train/logging.py", "analysis/table.py", "cli.py"},
     "safetensors": {"transfer/state_dict.py"},
     # Only to compare with and to read its files, inside functions: no run loads it.
     "torch": {"transfer/compare.py", "transfer/reference.py", "transfer/state_dict.py"},

@@ -11,9 +11,10 @@ import pytest
 import cnn_jax
 from cnn_jax import config as configs
 from cnn_jax.data import sources
+from cnn_jax.data.parts import Part
 from cnn_jax.data.split import stratified
 from cnn_jax.errors import BadInputError
-from cnn_jax.experiment import assemble, load_config
+from cnn_jax.experiment import load_config
 from cnn_jax.run import evaluate_run
 from cnn_jax.train import loop
 from cnn_jax.train.logging import RunLog, read_metrics
@@ -62,6 +63,7 @@ def test_the_accuracy_is_that_of_every_example_evaluated_alone(finished):
     rest, cut = stratified(source.train.labels, config.data.validation, config.seed)
     parts = {"train": source.train[rest], "validation": source.train[cut], "test": source.test}
     for name, part in parts.items():
+        assert isinstance(part, Part)
         pixels = (part.images / 255 - settled.data.mean[0]) / settled.data.std[0]
         logits = module.apply(variables, jnp.asarray(pixels, jnp.float32), train=False)
         right = int(np.sum(np.argmax(np.asarray(logits), 1) == part.labels))
@@ -117,7 +119,9 @@ def test_unset_constants_are_settled_by_the_data_and_compared(tmp_path):
         config.data[field] = None
     result = cnn_jax.train_and_evaluate(config, tmp_path / "run")
     settled = cnn_jax.load_run(tmp_path / "run")[2]
-    images = assemble(config).parts["train"].images / 255
+    part = sources.load("folder", str(tmp_path / "images")).train
+    assert isinstance(part, Part)
+    images = part.images / 255
     assert settled.data.image_size == 8
     assert settled.data.classes == 2
     assert settled.data.mean == pytest.approx((images.mean(),), abs=1e-6)

@@ -1,75 +1,133 @@
-"""Augmentation: pure functions of (key, image), composed from the config, run on the device.
+"""Augmentation: transforms composed from the config, pure functions of their keys.
 
-Images are float32 ``[H, W, C]`` in 0..255; every transform returns the shape it was given.
+Images are float32 ``[H, W, C]`` in 0..255 while they are changed; every transform returns the
+shape it was given.
 """
 
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from cnn_jax.data import colour, erase, mix, randaugment, spatial
 from cnn_jax.errors import BadInputError
 
-Transform = Callable[..., jax.Array]
+# (key, image, ...) -> image
+TRANSFORMS: dict[str, Callable[..., jax.Array]] = {
+    "flip": spatial.flip,
+    "pad_crop": spatial.pad_crop,
+    "random_resized_crop": spatial.random_resized_crop,
+    "rotation": spatial.rotation,
+    "scale": spatial.scale,
+    "translation": spatial.translation,
+    "brightness": colour.brightness,
+    "contrast": colour.contrast,
+    "colour_jitter": colour.colour_jitter,
+    "noise": colour.noise,
+    "cutout": erase.cutout,
+    "random_erasing": erase.random_erasing,
+    "randaugment": randaugment.randaugment,
+}
 
+# (the batch's key, each example's, images, targets, ...) -> (images, targets)
+MIXES: dict[str, Callable[..., mix.Mixed]] = {"mixup": mix.mixup, "cutmix": mix.cutmix}
 
-def flip(key: jax.Array, image: jax.Array, *, probability: float = 0.5) -> jax.Array:
-    """Mirror the image left to right with the given probability."""
-    return jnp.where(jax.random.bernoulli(key, probability), image[:, ::-1], image)
+# The place of no example: its key is the batch's.
+WHOLE_BATCH = 2**32 - 1
 
-
-def pad_crop(key: jax.Array, image: jax.Array, *, padding: int = 4) -> jax.Array:
-    """Pad by ``padding`` black pixels and cut a window of the old size at a random place.
-
-    The CIFAR augmentation of He et al. 2015, section 4.2.
-    """
-    sides = ((padding, padding), (padding, padding), (0, 0))
-    row, column = jax.random.randint(key, (2,), 0, 2 * padding + 1)
-    return jax.lax.dynamic_slice(jnp.pad(image, sides), (row, column, 0), image.shape)
-
-
-TRANSFORMS: dict[str, Transform] = {"flip": flip, "pad_crop": pad_crop}
+# (key, places [N], images [N, H, W, C], labels [N]) -> (images float32, targets or None)
+Augmentation = Callable[
+    [jax.Array, jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array | None]
+]
 
 
 def pipeline(
-    steps: Mapping[str, Mapping[str, Any]], shape: tuple[int, ...]
-) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """Return ``(key, image) -> image`` that applies the named transforms in order.
+    steps: Mapping[str, Mapping[str, Any]],
+    shape: tuple[int, ...],
+    classes: int,
+    *,
+    done: Collection[str] = (),
+    axis: str | None = None,
+) -> Augmentation:
+    """Return what applies the named transforms in order to a batch.
 
-    Each transform draws from a key of its own, folded with its place in the order. ``shape`` is
-    the images' ``[H, W, C]``.
+    The result takes a step's key, the examples' places in the global batch, images
+    ``[N, H, W, C]`` and labels int32 ``[N]``; it returns float32 images and, where examples are
+    mixed, targets ``[N, classes]``, else None. An example's own key is the step's, folded with
+    its place; each transform folds it with its place in the order.
+
+    Args:
+        steps: name of the transform -> its arguments.
+        shape: of the images, ``[H, W, C]``.
+        classes: how many.
+        done: transforms that were applied before; they keep their places in the order.
+        axis: of a pmap over shares of the batch, consecutive ones; None if it is given whole.
 
     Raises:
         BadInputError: an unknown transform or argument, or one that the images cannot take.
     """
-    key, image = jax.random.key(0), jax.ShapeDtypeStruct(shape, jnp.float32)
     for name, arguments in steps.items():
-        if name not in TRANSFORMS:
-            near = difflib.get_close_matches(name, TRANSFORMS, n=1) or sorted(TRANSFORMS)
-            raise BadInputError(
-                f"data.augment: unknown transform {name!r}; did you mean {', '.join(near)}?"
-            )
-        known = list(inspect.signature(TRANSFORMS[name]).parameters)[2:]
-        for argument in arguments:
-            if argument not in known:
-                raise BadInputError(
-                    f"data.augment.{name} has no argument {argument!r}; it has {', '.join(known)}"
-                )
-        try:
-            jax.eval_shape(functools.partial(TRANSFORMS[name], **arguments), key, image)
-        except (TypeError, ValueError) as error:
-            line = str(error).splitlines()[0]
-            raise BadInputError(
-                f"data.augment.{name} cannot take {dict(arguments)}: {line}"
-            ) from None
+        _check(name, arguments, shape, classes)
 
-    def apply(key: jax.Array, image: jax.Array) -> jax.Array:
+    def apply(
+        key: jax.Array, places: jax.Array, images: jax.Array, labels: jax.Array
+    ) -> tuple[jax.Array, jax.Array | None]:
+        images = images.astype(jnp.float32)
+        own = jax.vmap(jax.random.fold_in, (None, 0))(key, places)
+        batch = jax.random.fold_in(key, WHOLE_BATCH)
+        mixing = any(name in MIXES for name in steps)
+        targets = jax.nn.one_hot(labels, classes) if mixing else None
         for place, (name, arguments) in enumerate(steps.items()):
-            image = TRANSFORMS[name](jax.random.fold_in(key, place), image, **arguments)
-        return image
+            if name in done:
+                continue
+            keys = jax.vmap(jax.random.fold_in, (0, None))(own, place)
+            if name in MIXES:
+                mixed = functools.partial(MIXES[name], **arguments)
+                if axis is not None:
+                    mixed = functools.partial(_over_shares, mixed, axis)
+                images, targets = mixed(jax.random.fold_in(batch, place), keys, images, targets)
+            else:
+                images = jax.vmap(functools.partial(TRANSFORMS[name], **arguments))(keys, images)
+        return images, targets
 
     return apply
+
+
+def _over_shares(
+    mixed: Callable[..., mix.Mixed], axis: str, key: jax.Array, *shares: jax.Array | None
+) -> mix.Mixed:
+    """Mix the whole batch on every device, and keep this device's share of the result."""
+    count = len(jax.tree.leaves(shares)[0])
+    whole = jax.lax.all_gather(shares, axis, tiled=True)
+    start = jax.lax.axis_index(axis) * count
+    return jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, count), mixed(key, *whole))
+
+
+def _check(name: str, arguments: Mapping[str, Any], shape: tuple[int, ...], classes: int) -> None:
+    known = {**TRANSFORMS, **MIXES}
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1) or sorted(known)
+        raise BadInputError(
+            f"data.augment: unknown transform {name!r}; did you mean {', '.join(near)}?"
+        )
+    parameters = inspect.signature(known[name]).parameters.values()
+    fields = [field.name for field in parameters if field.kind is field.KEYWORD_ONLY]
+    for argument in arguments:
+        if argument not in fields:
+            raise BadInputError(
+                f"data.augment.{name} has no argument {argument!r}; it has {', '.join(fields)}"
+            )
+    key = jax.random.key(0)
+    image = jax.ShapeDtypeStruct(shape, jnp.float32)
+    batch = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+    targets = jax.ShapeDtypeStruct((2, classes), jnp.float32)
+    inputs = (key, jax.random.split(key), batch, targets) if name in MIXES else (key, image)
+    try:
+        jax.eval_shape(functools.partial(known[name], **arguments), *inputs)
+    except (TypeError, ValueError, OverflowError) as error:
+        line = str(error).splitlines()[0]
+        raise BadInputError(f"data.augment.{name} cannot take {dict(arguments)}: {line}") from None

@@ -8,7 +8,7 @@ import numpy as np
 from flax import struct
 
 from cnn_jax.data import order
-from cnn_jax.data.sources import Part
+from cnn_jax.data.parts import Part
 
 
 class Resident(struct.PyTreeNode):
@@ -55,12 +55,3 @@ def scale(images: jax.Array, mean: Sequence[float], std: Sequence[float], dtype)
     kept = jnp.promote_types(dtype, jnp.float32)
     centred = images.astype(kept) / 255 - jnp.asarray(mean, kept)
     return (centred / jnp.asarray(std, kept)).astype(dtype)
-
-
-def augment(
-    images: jax.Array,
-    keys: jax.Array,
-    transform: Callable[[jax.Array, jax.Array], jax.Array],
-) -> jax.Array:
-    """Change each image ``[N, H, W, C]`` by a transform with a key of its own, ``[N]`` keys."""
-    return jax.vmap(transform)(keys, images.astype(jnp.float32))

@@ -1,308 +1,172 @@
-"""Sources: a name or a folder becomes a prepared data set with random access.
+"""Sources: a name or a folder becomes a data set.
 
-Every source is a tensorflow-datasets builder that writes array_record files once and is read
-without TensorFlow. This is the only module that imports tensorflow_datasets.
+Every source but ``synthetic`` is converted once into array_record files, which tensorflow-datasets
+reads without TensorFlow.
 """
 
 import contextlib
-import dataclasses
 import difflib
-import hashlib
-import io
-import os
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
-from PIL import Image
 
-from cnn_jax.data import decode
-from cnn_jax.data.split import stratified
+from cnn_jax.data import builders, catalogue, download, folder, official
+from cnn_jax.data.builders import Builder, Entries
+from cnn_jax.data.cache import cache_dir
+from cnn_jax.data.parts import Part, Source
+from cnn_jax.data.prepare import Recipe, prepare
+from cnn_jax.data.reading import Wanted, read
 from cnn_jax.errors import BadInputError
-from cnn_jax.ops.geometry import Size, pair
+from cnn_jax.ops.geometry import pair
 
-# A folder without test/ gets this share of train/ as its test set. The cut does not depend on
-# the run's seed: all runs on a folder are measured on the same images.
-TEST_SHARE = 0.1
-CUT_SEED = 0
-
-# Sets are kept on the device as uint8; larger ones leave too little room for the network.
-RESIDENT_BYTES = 8 * 2**30
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """Images uint8 ``[N, H, W, C]`` with their labels int32 ``[N]``."""
-
-    images: np.ndarray
-    labels: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, rows: np.ndarray) -> "Part":
-        return Part(self.images[rows], self.labels[rows])
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """A data set: training and test part, the classes' names, files left out as unreadable."""
-
-    train: Part
-    test: Part
-    classes: tuple[str, ...]
-    skipped: tuple[str, ...] = ()
-
-
-def cache_dir() -> Path:
-    """Return where prepared data sets are kept unless a folder is given."""
-    base = os.environ.get("CNN_JAX_CACHE")
-    if base:
-        return Path(base)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cnn-jax"
+SYNTHETIC = "synthetic"
+OWN = ("digits", "folder", *official.SETS)
 
 
 def load(
-    name: str, directory: str | None, *, image_size: Size | None = None, on_error: str = "raise"
+    name: str,
+    directory: str | None,
+    wanted: Wanted | None = None,
+    *,
+    on_error: str = "raise",
+    classes: int | None = None,
 ) -> Source:
-    """Prepare the source ``name`` if that was not done before, and read it into memory.
+    """Return the data set ``name``, prepared first if it is not and can be.
 
     Args:
-        name: a key of ``SOURCES``.
-        directory: for ``folder`` the images, else where the prepared set is kept.
-        image_size: what images are resized to, (rows, columns) or an int for both; None keeps
-            their own size, which all of them then have to share.
+        name: one of ``OWN``, ``synthetic``, or a name of tensorflow-datasets' catalogue.
+        directory: for ``folder`` the images, else where prepared sets are kept; or, for any
+            name, a prepared set itself.
+        wanted: which part of it, and how.
         on_error: 'raise' or 'skip', what a broken image file does.
+        classes: how many ``synthetic`` has.
 
     Raises:
         BadInputError: unknown name, or a folder or file that cannot be used.
     """
-    if name not in SOURCES:
-        near = difflib.get_close_matches(name, SOURCES, n=1) or sorted(SOURCES)
-        raise BadInputError(f"data.name: unknown source {name!r}; there is {', '.join(near)}")
-    builder = SOURCES[name](directory, on_error)
-    _prepare(builder)
-    return _read(builder, image_size)
+    wanted = wanted or Wanted()
+    if name == SYNTHETIC:
+        return synthetic(wanted, classes or 1000)
+    place = Path(directory).expanduser() if directory else None
+    return read(_locate(name, place, on_error), name, wanted)
 
 
-class _Builder(tfds.core.GeneratorBasedBuilder):
-    """A builder outside any registry, whose data set is ``name``/1.0.0 under ``data_dir``."""
-
-    VERSION = tfds.core.Version("1.0.0")
-    classes: tuple[str, ...]
-
-    def __init__(self, data_dir: Path, on_error: str = "raise"):
-        self._on_error = on_error
-        super().__init__(data_dir=str(data_dir), file_format="array_record")
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        features = {
-            "image": tfds.features.Image(shape=(None, None, 3)),
-            "label": tfds.features.ClassLabel(names=list(self.classes)),
-        }
-        return tfds.core.DatasetInfo(
-            builder=self,
-            features=tfds.features.FeaturesDict(features),
-            metadata=tfds.core.MetadataDict(),
-        )
-
-    def _generate_examples(self, part: str, *args: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
-        """Check each image by decoding it; note what reading the set will have to know."""
-        sizes, grey, skipped = set(), True, []
-        # The number is the key, not the path: the key decides where the example is stored, and
-        # a folder that moves has to keep its order.
-        for key, (name, label, encoded) in enumerate(self._files(*args)):
-            try:
-                is_grey, size = decode.inspect(encoded)
-            except ValueError as error:
-                if self._on_error == "raise":
-                    raise BadInputError(
-                        f"{name} {error}; mend or remove it, or set data.on_error=skip"
-                    ) from None
-                skipped.append(f"{name} {error}")
-                continue
-            sizes.add(size)
-            grey &= is_grey
-            yield key, {"image": io.BytesIO(encoded), "label": label}
-        if not sizes:
-            raise BadInputError(f"data.dir: no image of the {part} part can be decoded")
-        seen: Any = self.info.metadata
-        seen["sizes"] = sorted({*map(tuple, seen.get("sizes", ())), *sizes})[:2]
-        seen["grey"] = bool(seen.get("grey", True) and grey)
-        seen["skipped"] = [*seen.get("skipped", ()), *skipped]
-
-    def _files(self, *args: Any) -> Iterator[tuple[str, int, bytes]]:
-        """Yield (name for messages, label, encoded image) of a part's images, in a fixed order."""
-        raise NotImplementedError
+def _locate(name: str, place: Path | None, on_error: str) -> Path:
+    """Return the prepared set, which one of the project's own is made into."""
+    if place is not None and catalogue.is_prepared(place):
+        return place
+    if name == "folder":
+        if place is None:
+            raise BadInputError("data.dir: the source 'folder' needs the folder of images")
+        return prepare(_of_folder(place, cache_dir(), on_error))
+    root = place or cache_dir()
+    if name in OWN:
+        return prepare(_recipe(name, root, None))
+    found = catalogue.find(name, root)
+    if found is None:
+        raise BadInputError(_unknown(name, root))
+    return found
 
 
-class Digits(_Builder):
-    """scikit-learn's 1,797 real handwritten digits, 8x8, 16 shades of grey (Alpaydin 1998)."""
-
-    name = "digits"
-    classes = tuple("0123456789")
-
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        from sklearn.datasets import load_digits  # a second's import, needed once
-
-        bunch: Any = load_digits()
-        images = np.round(bunch.images * (255 / 16)).astype(np.uint8)
-        train, test = stratified(bunch.target, 0.2, CUT_SEED)
-        return {
-            part: self._generate_examples(part, rows, images, bunch.target)
-            for part, rows in (("train", train), ("test", test))
-        }
-
-    def _files(self, rows, images, labels):
-        for row in rows:
-            encoded = io.BytesIO()
-            Image.fromarray(images[row]).save(encoded, "png")
-            yield f"digit {row}", int(labels[row]), encoded.getvalue()
+def _unknown(name: str, root: Path) -> str:
+    near = difflib.get_close_matches(name, (*OWN, SYNTHETIC), n=1)
+    if near:
+        return f"data.name: unknown source {name!r}; did you mean {near[0]}?"
+    return (
+        f"data.name: {name!r} is none of {', '.join((*OWN, SYNTHETIC))}, and no set of that name "
+        f"is prepared in {root}; cnn-jax prepare --data={name} prepares one of "
+        f"tensorflow-datasets' catalogue, with TensorFlow ({catalogue.EXTRA})"
+    )
 
 
-class Folder(_Builder):
-    """Images in ``train/CLASS/*`` and ``test/CLASS/*``; without ``test/`` a cut serves."""
+def prepare_source(name: str, *, archives: str | None = None, directory: str | None = None) -> Path:
+    """Convert a data set, once; return its folder.
 
-    name = "folder"
+    Args:
+        name: of the source.
+        archives: where its archives lie that were fetched by hand; for ``folder`` the images.
+        directory: where prepared sets are kept; the cache folder if None.
 
-    def __init__(self, directory: Path, on_error: str):
-        self._parts = _list_folder(directory)
-        self.classes = tuple(sorted({path.parent.name for path in self._parts["train"]}))
-        # Another list of files, or other files, make another data set.
-        stamp = hashlib.sha256(f"{directory.resolve()} {on_error}".encode())
-        for path in (path for part in self._parts.values() for path in part):
-            status = path.stat()
-            stamp.update(f"{path.relative_to(directory)} {status.st_size} ".encode())
-            stamp.update(f"{status.st_mtime_ns}\n".encode())
-        super().__init__(cache_dir() / f"folder-{stamp.hexdigest()[:16]}", on_error)
-
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        parts = self._parts
-        if "test" not in parts:
-            labels = np.array([self.classes.index(path.parent.name) for path in parts["train"]])
-            train, test = stratified(labels, TEST_SHARE, CUT_SEED)
-            files = parts["train"]
-            parts = {"train": [files[i] for i in train], "test": [files[i] for i in test]}
-        return {part: self._generate_examples(part, files) for part, files in parts.items()}
-
-    def _files(self, files):
-        labels = {name: label for label, name in enumerate(self.classes)}
-        for path in files:
-            yield str(path), labels[path.parent.name], path.read_bytes()
-
-
-def _list_folder(directory: Path) -> dict[str, list[Path]]:
-    """Return the sorted image files of train/ and, where there is one, test/."""
-    if not directory.is_dir():
-        raise BadInputError(
-            f"data.dir: {str(directory)!r} is not a folder; give one that holds "
-            "train/CLASS/ with images"
-        )
-    if not (directory / "train").is_dir():
-        raise BadInputError(
-            f"data.dir: {str(directory)!r} has no folder train/; images belong in train/CLASS/"
-        )
-    parts: dict[str, list[Path]] = {}
-    classes: dict[str, set[str]] = {}
-    for part in ("train", "test"):
-        folder = directory / part
-        if not folder.is_dir():
-            continue
-        names = sorted(entry.name for entry in os.scandir(folder) if _visible(entry, folder=True))
-        files = {
-            name: sorted(e.name for e in os.scandir(folder / name) if _visible(e, folder=False))
-            for name in names
-        }
-        empty = [name for name in names if not files[name]]
-        if not names or empty:
-            where = folder / empty[0] if empty else folder
-            raise BadInputError(f"data.dir: {str(where)!r} holds no images (CLASS/*.png or *.jpg)")
-        classes[part] = set(names)
-        parts[part] = [folder / name / file for name in names for file in files[name]]
-    extra = sorted(classes.get("test", set()) - classes["train"])
-    if extra:
-        raise BadInputError(
-            f"data.dir: {str(directory / 'test' / extra[0])!r} is a class that train/ lacks; "
-            "add its images there, or remove it"
-        )
-    return parts
+    Raises:
+        BadInputError: unknown name, bad input, no connection, no space.
+    """
+    root = Path(directory).expanduser() if directory else cache_dir()
+    given = Path(archives).expanduser() if archives else None
+    if given is not None and not given.is_dir():
+        raise BadInputError(f"--from: {str(given)!r} is not a folder")
+    if name == "folder":
+        if given is None:
+            raise BadInputError("--data=folder takes the folder of images: --from=DIR")
+        return prepare(_of_folder(given, root, "raise"))
+    if name in OWN:
+        if given is not None and name not in official.SETS:
+            raise BadInputError(f"--data={name} is made of no archives; leave --from out")
+        return prepare(_recipe(name, root, given))
+    if difflib.get_close_matches(name, (*OWN, SYNTHETIC), n=1):
+        raise BadInputError(_unknown(name, root))
+    if given is not None:
+        raise BadInputError(f"--data={name}: --from is for {', '.join(official.SETS)} and folder")
+    return catalogue.find(name, root) or catalogue.prepare(name, root)
 
 
-def _visible(entry: os.DirEntry, *, folder: bool) -> bool:
-    return not entry.name.startswith(".") and (entry.is_dir() if folder else entry.is_file())
+def _of_folder(images: Path, root: Path, on_error: str) -> Recipe:
+    files = folder.listing(images)
+    stamp = folder.stamp(images, files, on_error)
+
+    def build(work: Path, scratch: Path) -> Builder:
+        del scratch
+        return Builder(work, "folder", *folder.entries(files), on_error)
+
+    return Recipe("folder", root / f"folder-{stamp}", build)
 
 
-def _digits(directory: str | None, on_error: str) -> _Builder:
-    del on_error  # its images are encoded here
-    return Digits(Path(directory).expanduser() if directory else cache_dir())
+def _recipe(name: str, root: Path, given: Path | None) -> Recipe:
+    def build(work: Path, scratch: Path) -> Builder:
+        made: tuple[tuple[str, ...], dict[str, Entries]]
+        if name == "digits":
+            made = builders.digits()
+        else:
+            made = official.SETS[name].classes, _official(name, root, given, scratch)
+        return Builder(work, name, *made)
+
+    return Recipe(name, root, build)
 
 
-def _folder(directory: str | None, on_error: str) -> _Builder:
-    if directory is None:
-        raise BadInputError("data.dir: the source 'folder' needs the folder of images")
-    return Folder(Path(directory).expanduser(), on_error)
-
-
-SOURCES: dict[str, Callable[[str | None, str], _Builder]] = {"digits": _digits, "folder": _folder}
-
-
-def _prepare(builder: _Builder) -> None:
-    """Convert the images once; a prepared set is left as it is."""
-    target = Path(builder.data_path)
-    if target.exists():
-        return
-    if not sys.stderr.isatty():
-        tfds.disable_progress_bar()
-    print(f"preparing {builder.name} in {target}", file=sys.stderr)
+def _official(name: str, root: Path, given: Path | None, scratch: Path) -> dict[str, Entries]:
+    """Return the parts of an official set, its archives given or downloaded."""
+    archives = official.SETS[name].archives
+    if given is not None:
+        for archive in archives:
+            if not (given / archive.name).is_file():
+                raise BadInputError(f"--from: {str(given)!r} lacks {archive.name}")
+            download.verify(given / archive.name, archive)
+        return official.entries(name, [given / archive.name for archive in archives], scratch)
+    downloads = root / name / "downloads"
+    downloads.mkdir(parents=True, exist_ok=True)
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # results alone go to stdout
-            builder.download_and_prepare()  # writes beside its target and renames at the end
-    except OSError as error:
-        reason = error.strerror or error
-        raise BadInputError(
-            f"data.dir: cannot prepare {builder.name} in {target}: {reason}"
-        ) from None
+        files = [download.fetch(archive, downloads) for archive in archives]
+        parts = official.entries(name, files, scratch)
+        for file in files:  # read into memory; what is prepared replaces them
+            file.unlink()
+        return parts
     finally:
-        root = target.parent.parent
-        for empty in (root / "downloads/extracted", root / "downloads", target.parent, root):
-            with contextlib.suppress(OSError):  # not empty, or not there
-                empty.rmdir()
+        with contextlib.suppress(OSError):  # what can be continued stays
+            downloads.rmdir()
 
 
-def _read(builder: _Builder, image_size: Size | None) -> Source:
-    reader: Any = builder  # its methods are wrapped, which hides their arguments from checkers
-    seen: Any = tfds.builder_from_directory(str(builder.data_path)).info.metadata
-    sizes = [tuple(size) for size in seen["sizes"]]
-    if image_size is None and len(sizes) > 1:
-        small, large = (f"{height}x{width}" for height, width in sizes)
-        raise BadInputError(
-            f"data.image_size: images have different sizes ({small}, {large}); set it to one"
+def synthetic(wanted: Wanted, classes: int) -> Source:
+    """Return random images, the same every time: for measuring speed, not for learning."""
+    size = (224, 224) if wanted.image_size is None else pair(wanted.image_size, "data.image_size")
+    left = size if wanted.subsample is None else wanted.subsample.size(size)
+    rng = np.random.default_rng(0)
+    counts = {"train": 2048, "test": 512}
+    parts = {
+        name: Part(
+            rng.integers(0, 256, (count, *left, 3), np.uint8),
+            (np.arange(count) % classes).astype(np.int32),
         )
-    size = sizes[0] if image_size is None else pair(image_size, "data.image_size")
-    examples = sum(split.num_examples for split in reader.info.splits.values())
-    need = examples * size[0] * size[1] * (1 if seen["grey"] else 3)
-    if need > RESIDENT_BYTES:
-        raise BadInputError(
-            f"data.image_size: {examples} images of {size[0]}x{size[1]} take {need / 2**30:.1f} "
-            f"GiB, more than the {RESIDENT_BYTES / 2**30:.0f} that are kept on the device; lower it"
-        )
-
-    def part(name: str) -> Part:
-        skip = {"image": tfds.decode.SkipDecoding()}
-        records: Any = reader.as_data_source(name, decoders=skip)
-        count = len(records)
-        labels = np.empty(count, np.int32)
-
-        def encoded() -> Iterator[bytes]:
-            for start in range(0, count, 1024):
-                rows = range(start, min(start + 1024, count))
-                for row, record in zip(rows, records.__getitems__(rows), strict=True):
-                    labels[row] = record["label"]
-                    yield record["image"]
-
-        return Part(decode.decode_all(encoded(), count, size=size, grey=seen["grey"]), labels)
-
-    return Source(part("train"), part("test"), builder.classes, tuple(seen["skipped"]))
+        for name, count in counts.items()
+    }
+    names = tuple(str(label) for label in range(classes))
+    half, spread = (0.5,) * 3, (0.289,) * 3  # of a uniform distribution on 0..1
+    return Source(parts["train"], parts["test"], names, size, half, spread)

@@ -1,6 +1,8 @@
-"""Cutting a part from a set of examples: seeded and stratified by class."""
+"""Choosing a part of a set of examples: seeded, and fair to every class."""
 
 import numpy as np
+
+from cnn_jax.errors import BadInputError
 
 
 def stratified(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -28,3 +30,23 @@ def stratified(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray,
     chosen = np.zeros(len(labels), bool)
     chosen[np.concatenate(part) if part else []] = True
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+def balanced(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Return sorted indices of ``count`` examples of every class that occurs in ``labels``.
+
+    With the same seed, those of a smaller count are among those of a larger one.
+
+    Raises:
+        BadInputError: a class has fewer.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    if counts.min() < count:
+        label, has = classes[counts.argmin()], counts.min()
+        raise BadInputError(
+            f"data.per_class: {count} of each class are wanted; class {label} has {has} to choose "
+            "from"
+        )
+    rng = np.random.default_rng(seed)
+    chosen = [rng.permutation(np.flatnonzero(labels == label))[:count] for label in classes]
+    return np.sort(np.concatenate(chosen))

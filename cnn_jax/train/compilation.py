@@ -65,3 +65,4 @@ def keep_compiled(folder: Path) -> None:
     """Keep compiled programs in ``folder`` for later processes, unless the user chose a place."""
     if getattr(jax.config, "jax_compilation_cache_dir") is None:  # noqa: B009, unknown to types
         jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

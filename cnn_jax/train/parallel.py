@@ -26,6 +26,15 @@ def batched(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(AXIS))
 
 
+def own_places(mesh: Mesh, batch_size: int) -> range:
+    """Return which places of a batch that is cut over the devices are this process's."""
+    share = batch_size // mesh.size
+    own = [d.process_index == jax.process_index() for d in mesh.devices.flat]
+    first = own.index(True)
+    assert all(own[first : first + sum(own)]), "a process's devices are neighbours in the mesh"
+    return range(first * share, (first + sum(own)) * share)
+
+
 def place(array: np.ndarray, sharding: Sharding) -> jax.Array:
     """Return a host's array, which every process has, as one array over all devices."""
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])

@@ -40,7 +40,7 @@ class TensorBoard:
     """Event files in ``tensorboard/``, a subfolder a split so that curves share their axes."""
 
     def __init__(self, folder: Path):
-        from tensorboardX import SummaryWriter
+        from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
 
         self._open, self._folder = SummaryWriter, folder / "tensorboard"
         self._splits: dict[str, Any] = {}
@@ -64,7 +64,7 @@ class WeightsAndBiases:
     """A run in ``wandb/``; WANDB_MODE=offline keeps it there, to be sent later."""
 
     def __init__(self, folder: Path, config: dict[str, Any]):
-        import wandb
+        import wandb  # pyright: ignore[reportMissingImports]
 
         self._run = wandb.init(
             dir=str(folder), id=_identity(folder), name=folder.name, config=config, resume="allow"

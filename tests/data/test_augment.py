@@ -1,4 +1,4 @@
-"""Augmentation: what each transform does, and from which key."""
+"""Composing transforms: their order, their keys, and what is wrong with bad ones."""
 
 import re
 
@@ -7,52 +7,75 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax.data import augment, resident
+from cnn_jax.data import augment, mix, resident, spatial
 from cnn_jax.errors import BadInputError
 
-IMAGE = jnp.arange(5 * 6 * 2, dtype=jnp.float32).reshape(5, 6, 2) + 1
+SHAPE = (5, 6, 3)
+IMAGES = jnp.arange(4 * 5 * 6 * 3, dtype=jnp.float32).reshape(4, *SHAPE)
+LABELS = jnp.asarray([0, 1, 2, 1])
+PLACES = jnp.arange(4, dtype=jnp.uint32)
+KEY = jax.random.key(3)
 
 
-def keys(count: int) -> jax.Array:
-    return jax.random.split(jax.random.key(0), count)
-
-
-def test_pad_crop_is_a_shift_and_every_shift_is_as_likely():
-    padded = np.pad(IMAGE, ((1, 1), (1, 1), (0, 0)))
-    shifts = {padded[r : r + 5, c : c + 6].tobytes(): (r, c) for r in range(3) for c in range(3)}
-    crops = jax.vmap(lambda key: augment.pad_crop(key, IMAGE, padding=1))(keys(9000))
-    found = [shifts[np.asarray(crop).tobytes()] for crop in crops]  # a KeyError is a wrong crop
-    counts = [found.count(shift) for shift in shifts.values()]
-    # 9,000 draws of 9 shifts: chi-square with 8 degrees of freedom exceeds 31.8 once in 10,000.
-    assert sum((count - 1000) ** 2 / 1000 for count in counts) < 31.8
-
-
-@pytest.mark.parametrize("probability", [0.0, 0.5, 1.0])
-def test_flip_mirrors_columns_at_its_rate(probability):
-    flipped = jax.vmap(lambda key: augment.flip(key, IMAGE, probability=probability))(keys(4000))
-    mirrored = np.array([np.array_equal(image, IMAGE[:, ::-1]) for image in flipped])
-    kept = np.array([np.array_equal(image, IMAGE) for image in flipped])
-    assert np.all(mirrored ^ kept)
-    # Four standard deviations: wrong once in 16,000.
-    assert abs(mirrored.mean() - probability) <= 4 * np.sqrt(probability * (1 - probability) / 4000)
+def composed(steps, **options):
+    return jax.jit(augment.pipeline(steps, SHAPE, 3, **options))
 
 
 def test_transforms_are_applied_in_order_each_with_its_key():
-    key = jax.random.key(3)
-    apply = augment.pipeline(
-        {"pad_crop": {"padding": 2}, "flip": {"probability": 0.5}}, IMAGE.shape
-    )
-    first, second = jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
-    expected = augment.flip(second, augment.pad_crop(first, IMAGE, padding=2))
-    np.testing.assert_array_equal(apply(key, IMAGE), expected)
+    steps = {"pad_crop": {"padding": 2}, "flip": {"probability": 0.5}}
+    images, targets = composed(steps)(KEY, PLACES, IMAGES, LABELS)
+    assert targets is None
+    for place in range(4):
+        own = jax.random.fold_in(KEY, place)
+        first, second = jax.random.fold_in(own, 0), jax.random.fold_in(own, 1)
+        expected = spatial.flip(second, spatial.pad_crop(first, IMAGES[place], padding=2))
+        np.testing.assert_array_equal(images[place], expected)
 
 
-def test_an_image_depends_on_its_own_key_alone():
-    images = jnp.stack([IMAGE, IMAGE + 100, IMAGE + 200]).astype(jnp.uint8)
-    apply = augment.pipeline({"pad_crop": {"padding": 2}, "flip": {}}, IMAGE.shape)
-    together = resident.augment(images, keys(3), apply)
-    alone = resident.augment(images[1:2], keys(3)[1:2], apply)
-    np.testing.assert_array_equal(together[1], alone[0])
+def test_an_image_depends_on_its_place_in_the_global_batch_alone():
+    apply = composed({"pad_crop": {"padding": 2}, "flip": {}})
+    together, _ = apply(KEY, PLACES, IMAGES.astype(jnp.uint8), LABELS)
+    alone, _ = apply(KEY, PLACES[2:3], IMAGES[2:3].astype(jnp.uint8), LABELS[2:3])
+    np.testing.assert_array_equal(together[2], alone[0])
+
+
+def test_mixes_come_in_their_place_and_hand_on_their_targets():
+    steps: dict = {"mixup": {"alpha": 1.0}, "flip": {"probability": 1.0}, "cutmix": {}}
+    images, targets = composed(steps)(KEY, PLACES, IMAGES, LABELS)
+    own = jax.vmap(jax.random.fold_in, (None, 0))(KEY, PLACES)
+    batch = jax.random.fold_in(KEY, 2**32 - 1)
+
+    def keys(place: int):
+        return jax.random.fold_in(batch, place), jax.vmap(jax.random.fold_in, (0, None))(own, place)
+
+    @jax.jit
+    def by_hand():
+        mixed, soft = mix.mixup(*keys(0), IMAGES, jax.nn.one_hot(LABELS, 3), alpha=1.0)
+        return mix.cutmix(*keys(2), mixed[:, :, ::-1], soft)
+
+    expected = by_hand()
+    np.testing.assert_allclose(images, expected[0], rtol=1e-6)
+    assert targets is not None
+    np.testing.assert_allclose(targets, expected[1], rtol=1e-6)
+    assert np.count_nonzero(np.asarray(targets) % 1) > 0
+
+
+def test_what_was_done_before_keeps_its_place_in_the_order():
+    steps = {"random_resized_crop": {}, "pad_crop": {"padding": 2}}
+    done = composed(steps, done=("random_resized_crop",))
+    images, _ = done(KEY, PLACES, IMAGES, LABELS)
+    key = jax.random.fold_in(jax.random.fold_in(KEY, 1), 1)
+    np.testing.assert_array_equal(images[1], spatial.pad_crop(key, IMAGES[1], padding=2))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_transform_takes_its_defaults_and_keeps_the_shape(channels):
+    steps = {name: {} for name in (*augment.TRANSFORMS, *augment.MIXES)}
+    apply = augment.pipeline(steps, (8, 9, channels), 3)
+    images = jax.ShapeDtypeStruct((4, 8, 9, channels), jnp.uint8)
+    changed, targets = jax.eval_shape(apply, KEY, PLACES, images, LABELS)
+    assert (changed.shape, changed.dtype) == (images.shape, jnp.float32)
+    assert (targets.shape, targets.dtype) == ((4, 3), jnp.float32)
 
 
 @pytest.mark.parametrize(
@@ -60,16 +83,29 @@ def test_an_image_depends_on_its_own_key_alone():
     [
         ({"flipp": {}}, "unknown transform 'flipp'; did you mean flip?"),
         ({"pad_crop": {"pad": 2}}, "data.augment.pad_crop has no argument 'pad'; it has padding"),
+        ({"mixup": {"own": 2}}, "has no argument 'own'; it has alpha, probability"),
         ({"pad_crop": {"padding": -3}}, "data.augment.pad_crop cannot take {'padding': -3}"),
         ({"pad_crop": {"padding": "x"}}, "data.augment.pad_crop cannot take {'padding': 'x'}"),
+        ({"mixup": {"alpha": "x"}}, "data.augment.mixup cannot take {'alpha': 'x'}"),
     ],
 )
 def test_bad_steps_are_named(steps, line):
     with pytest.raises(BadInputError, match=re.escape(line)):
-        augment.pipeline(steps, IMAGE.shape)
+        augment.pipeline(steps, SHAPE, 3)
 
 
 def test_scaling_is_affine_by_channel():
     images = np.array([[[[0, 255]]]], np.uint8)
     scaled = resident.scale(jnp.asarray(images), (0.5, 0.25), (0.5, 0.25), jnp.float32)
     np.testing.assert_allclose(scaled, [[[[-1.0, 3.0]]]])
+
+
+def test_shares_of_a_batch_are_mixed_as_the_whole_is():
+    steps = {"flip": {}, "mixup": {"alpha": 1.0}}
+    whole, targets = composed(steps)(KEY, PLACES, IMAGES, LABELS)
+    apply = augment.pipeline(steps, SHAPE, 3, axis="d")
+    shares = [x.reshape(2, 2, *x.shape[1:]) for x in (PLACES, IMAGES, LABELS)]
+    parts, soft = jax.pmap(apply, "d", in_axes=(None, 0, 0, 0))(KEY, *shares)
+    np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-5)
+    assert targets is not None
+    np.testing.assert_allclose(np.concatenate(soft), targets, rtol=1e-5)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from cnn_jax.data.split import stratified
+from cnn_jax.data.split import balanced, stratified
+from cnn_jax.errors import BadInputError
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.25, 1 / 3, 0.5, 0.9])
@@ -22,3 +23,15 @@ def test_the_seed_chooses_the_examples_and_nothing_else_does():
     one, again = stratified(labels, 0.2, 1)[1], stratified(labels, 0.2, 1)[1]
     np.testing.assert_array_equal(one, again)
     assert not np.array_equal(one, stratified(labels, 0.2, 2)[1])
+
+
+def test_a_balanced_choice_has_so_many_of_each_class_and_grows():
+    labels = np.repeat([0, 1, 2], [5, 30, 9])
+    few, more = balanced(labels, 2, 7), balanced(labels, 5, 7)
+    for chosen, count in ((few, 2), (more, 5)):
+        assert np.bincount(labels[chosen]).tolist() == [count] * 3
+        assert np.all(np.diff(chosen) > 0)
+    assert set(few) < set(more)
+    assert not np.array_equal(balanced(labels, 2, 8), few)
+    with pytest.raises(BadInputError, match="6 of each class are wanted; class 0 has 5"):
+        balanced(labels, 6, 7)

@@ -43,7 +43,7 @@ def test_warm_up_rises_in_equal_increments_and_does_not_move_the_rest(name):
 
 def updates(name, steps=1, **fields):
     """Return parameters after steps with the same gradient at rate 0.1."""
-    optimizer = optim.make_optimizer(name, lambda step: 0.1, **fields)
+    optimizer: Any = optim.make_optimizer(name, lambda step: 0.1, **fields)
     params, state = PARAMS, optimizer.init(PARAMS)
     for _ in range(steps):
         change, state = optimizer.update(GRADS, state, params)
@@ -127,7 +127,7 @@ def test_muon_steps_along_an_orthogonal_matrix():
     rng = np.random.default_rng(0)
     params = {"kernel": jnp.asarray(rng.normal(size=(3, 3, 2, 4)), jnp.float32)}
     grads = {"kernel": jnp.asarray(rng.normal(size=(3, 3, 2, 4)), jnp.float32)}
-    optimizer = optim.make_optimizer("muon", lambda step: 1.0)
+    optimizer: Any = optim.make_optimizer("muon", lambda step: 1.0)
     change, _ = optimizer.update(grads, optimizer.init(params), params)
     values = np.linalg.svd(np.reshape(change["kernel"], (18, 4)), compute_uv=False)
     assert values.min() > 0.6
@@ -142,7 +142,7 @@ def test_sam_takes_the_gradient_uphill():
         return {"kernel": curvature * params["kernel"]}
 
     params = {"kernel": jnp.array([1.0, 0.0])}
-    optimizer = optim.make_optimizer("sam", lambda step: 0.1, momentum=0.0)
+    optimizer: Any = optim.make_optimizer("sam", lambda step: 0.1, momentum=0.0)
     change, _ = optimizer.update(
         gradient(params), optimizer.init(params), params, error=0.0, grad_fn=gradient
     )
@@ -150,7 +150,7 @@ def test_sam_takes_the_gradient_uphill():
 
 
 def test_a_tenth_of_the_rate_until_the_error_falls():
-    optimizer = optim.make_optimizer("sgd", lambda step: 1.0, momentum=0.0, warmup_error=0.8)
+    optimizer: Any = optim.make_optimizer("sgd", lambda step: 1.0, momentum=0.0, warmup_error=0.8)
     params, grads = {"kernel": jnp.ones(2)}, {"kernel": jnp.ones(2)}
     state, sizes = optimizer.init(params), []
     for error in [1.0, 0.5, 0.5, 0.5, 0.5, 1.0, 1.0, 1.0]:

@@ -1,0 +1,50 @@
+"""tensorflow-datasets' catalogue: sets that were prepared with TensorFlow, read without it."""
+
+import contextlib
+import importlib.util
+import sys
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+from cnn_jax.errors import BadInputError
+
+EXTRA = "pip install 'cnn-jax[catalogue]'"
+INFO = "dataset_info.json"  # the file that every prepared set has
+
+
+def is_prepared(folder: Path) -> bool:
+    """Return whether ``folder`` is a prepared set itself."""
+    return (folder / INFO).is_file()
+
+
+def find(name: str, root: Path) -> Path | None:
+    """Return the newest prepared version of ``name`` (or ``name/config``) under ``root``."""
+    folder = root / name
+    found = [info.parent for info in (*folder.glob(f"*/{INFO}"), *folder.glob(f"*/*/{INFO}"))]
+
+    def version(path: Path) -> tuple[int, ...]:
+        return tuple(int(x) for x in path.name.split(".") if x.isdigit())
+
+    return max(found, key=version, default=None)
+
+
+def prepare(name: str, root: Path) -> Path:
+    """Prepare a set of the catalogue, which takes TensorFlow; return its folder.
+
+    Raises:
+        BadInputError: TensorFlow is not installed, the catalogue lacks the name, or it fails.
+    """
+    if importlib.util.find_spec("tensorflow") is None:
+        raise BadInputError(
+            f"--data={name}: sets of the catalogue are prepared with TensorFlow; install it "
+            f"({EXTRA}), or take a folder that was prepared elsewhere as data.dir"
+        )
+    try:
+        builder = tfds.builder(name, data_dir=str(root), file_format="array_record")
+        with contextlib.redirect_stdout(sys.stderr):
+            builder.download_and_prepare()
+    except Exception as error:  # whatever its builder does
+        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BadInputError(f"--data={name}: {line}") from None
+    return Path(builder.data_path)

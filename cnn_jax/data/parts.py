@@ -1,0 +1,85 @@
+"""What a source hands out: parts of a data set, in memory or read image by image."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cnn_jax.data import decode
+from cnn_jax.data.decode import View
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Images uint8 ``[N, H, W, C]`` with their labels int32 ``[N]``."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: np.ndarray) -> "Part":
+        return Part(self.images[rows], self.labels[rows])
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Return (height, width, channels)."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
+
+    def read(self, row: int) -> np.ndarray:
+        """Return one image, uint8 ``[H, W, C]``."""
+        return self.images[row]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """Images that stay encoded on disk; each is decoded and resized whenever it is read.
+
+    ``records[i]`` is a mapping with the encoded ``image``; ``rows`` int64 ``[N]`` are the records
+    of this part and ``labels`` int32 ``[N]`` theirs; ``view`` says what becomes of an image.
+    """
+
+    records: Sequence[Any]
+    rows: np.ndarray
+    labels: np.ndarray
+    view: View
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: np.ndarray) -> "Stream":
+        return dataclasses.replace(self, rows=self.rows[rows], labels=self.labels[rows])
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Return (height, width, channels)."""
+        return self.view.shape
+
+    def encoded(self, row: int) -> bytes:
+        """Return the file of one image."""
+        return self.records[int(self.rows[row])]["image"]
+
+    def read(self, row: int) -> np.ndarray:
+        """Return one image as the view shows it, uint8 ``[H, W, C]``."""
+        return decode.show(self.encoded(row), self.view)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A data set: training and test part, the classes' names, files left out as unreadable.
+
+    ``size`` is what the images were resized to, (height, width), before any subsampling.
+    ``mean`` and ``std`` are the constants to normalise by, a channel each, of pixels in 0..1;
+    None where neither this project nor the prepared set knows them.
+    """
+
+    train: Part | Stream
+    test: Part | Stream
+    classes: tuple[str, ...]
+    size: tuple[int, int]
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    skipped: tuple[str, ...] = ()
