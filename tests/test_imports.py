@@ -23,7 +23,10 @@ FLOORS = [
     {"workdir", "experiment"},
     {"feed"},
     {"programs"},
-    {"run", "imported", "batch_grid"},
+    {"run", "imported", "batch_grid", "plan"},
+    {"exported", "predict"},
+    {"inspection"},
+    {"search"},
     {"cli"},
     {"__main__", "__init__"},
 ]
@@ -44,13 +47,16 @@ DOORS = {
     "requests": {"data/download.py"},
     "pickle": {"data/official.py", "transfer/state_dict.py"},
     "ml_collections": {"config.py"},
-    "matplotlib": {"train/curves.py", "batch_grid.py"},
-    "rich": {"data/progress.py", "train/logging.py", "analysis/table.py", "cli.py"},
+    "matplotlib": {"train/curves.py", "batch_grid.py", "analysis/pictures.py"},
+    "rich": {
+        *("data/progress.py", "train/logging.py", "analysis/table.py", "search.py", "cli.py"),
+    },
     "safetensors": {"transfer/state_dict.py"},
     # Only to compare with and to read its files, inside functions: no run loads it.
     "torch": {"transfer/compare.py", "transfer/reference.py", "transfer/state_dict.py"},
     "tensorboardX": {"train/writers.py"},
     "wandb": {"train/writers.py"},
+    "faiss": {"search.py"},  # when it is installed and asked for
     "argparse": {"cli.py"},
     "signal": {"train/loop.py"},
     "time": {"train/clock.py", "train/logging.py"},
