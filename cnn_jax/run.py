@@ -12,6 +12,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cnn_jax import config as configs
 from cnn_jax import distributed, workdir
@@ -87,9 +88,10 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
     distributed.wait_for_all("run's folder made")
     parts = {name: place(part, mesh) for name, part in experiment.parts.items()}
     evaluate_part = evaluation(experiment, mesh)
+    predicted: dict[str, list[np.ndarray]] = {TEST: []}  # evaluated once, at the end
 
     def evaluate(now: TrainState, name: str) -> dict[str, dict[str, Any]]:
-        measured = {name: evaluate_part(now.variables, parts[name])}
+        measured = {name: evaluate_part(now.variables, parts[name], predicted.get(name))}
         if config.optim.ema is not None:
             mean = now.variables | {"params": now.ema}
             measured[name + EMA] = evaluate_part(mean, parts[name])
@@ -169,12 +171,14 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
         "images_per_second": None if speed is None else round(speed, 1),
         "seed": config.seed,
         "devices": [device.device_kind for device in mesh.devices.flat],
-        "versions": _versions(),
+        "versions": versions(),
         "git": _git(),
     }
     if first:
         title = f"{config.model.name} on {config.data.name}"
         curves.draw(read_metrics(lines), folder / workdir.CURVES, title)
+        labels = experiment.parts[TEST].labels
+        workdir.write_predictions(folder, labels, predicted[TEST])
         workdir.write(folder / workdir.RESULT, json.dumps(result, indent=2) + "\n")
     return result
 
@@ -263,7 +267,8 @@ def evaluate_run(
     return {"split": split, "step": step} | measured
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that results depend on."""
     names = ("cnn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
     found = {name: metadata.version(name) for name in names}
     return {"python": sys.version.split()[0]} | found

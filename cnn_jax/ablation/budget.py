@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from cnn_jax import config as configs
 from cnn_jax.ablation.counting import Data, count
 from cnn_jax.ablation.study import Match, get_field, set_field
-from cnn_jax import config as configs
 from cnn_jax.config import Config
 from cnn_jax.errors import BadInputError
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 
 from cnn_jax import config as configs
 from cnn_jax import workdir
@@ -101,12 +103,11 @@ def describe(config: Config, data: Data) -> Described:
 
 def initial_tensors(module: Any, config: Config, data: Data) -> dict[str, Tensor]:
     """Return the tensors that a run of ``config`` starts from, by path."""
-    dtype = np.dtype(config.train.precision) if config.train.precision != "bfloat16" else None
-    optimizer = Experiment(config, module, {}).optimizer
 
     def draw() -> Any:
-        chosen = dtype if dtype is not None else jax.numpy.bfloat16
-        return init_state(module, optimizer(), data.image_shape, config.seed, chosen).variables
+        dtype = jnp.dtype(config.train.precision)
+        begin = init_state(module, optax.identity(), data.image_shape, config.seed, dtype)
+        return begin.variables
 
     with jax.enable_x64(config.train.precision == "float64"):
         variables = jax.device_get(jax.jit(draw)())

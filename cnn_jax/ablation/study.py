@@ -67,6 +67,7 @@ class Study:
         equal: what is held equal between an arm and its control: of ``params``, ``macs``,
             ``steps``, ``order`` (of the data), ``initial`` (weights where path and shape agree).
         threats: what a reader should doubt, for the report.
+        gradients: whether each cell keeps its gradient norms by block.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Study:
     smallest: float = 0.01
     equal: Sequence[str] = ("steps", "order", "initial")
     threats: Sequence[str] = ()
+    gradients: bool = False
 
     def __post_init__(self):
         def need(good: bool, line: str) -> None:
