@@ -47,19 +47,28 @@ def solve(config: Config, control: Config, match: Match, data: Data, cost=None) 
     Raises:
         BadInputError: no value comes within the tolerance; the line has the nearest.
     """
-    index = {"params": 0, "macs": 1}.get(match.budget)
+    counted: dict[str, tuple[int, int]] = {}
+
+    def counts(candidate: Config) -> tuple[int, int]:
+        key = configs.to_json(candidate)
+        if key not in counted:
+            counted[key] = count(candidate, data)
+        return counted[key]
 
     def price(candidate: Config) -> float:
-        if index is None:
+        if match.budget == "step_time":
             if cost is None:
                 raise BadInputError(f"budget {match.budget!r} takes a measurement")
             return cost(candidate)
-        return count(candidate, data)[index]
+        return counts(candidate)[match.budget == "macs"]
 
-    def priced(value: Any) -> float:
+    def trial_of(value: Any) -> Config:
         trial = configs.override(config, ())
         set_field(trial, match.by, value)
-        return price(trial)
+        return trial
+
+    def priced(value: Any) -> float:
+        return price(trial_of(value))
 
     before = get_field(config, match.by)
     target = price(control)
@@ -78,9 +87,8 @@ def solve(config: Config, control: Config, match: Match, data: Data, cost=None) 
             f"{match.by}: the nearest to equal {match.budget} is {value!r}, {off:+.2%} away, more "
             f"than {match.tolerance:.2%}; adjust another field, or allow more"
         )
-    trial = configs.override(config, ())
-    set_field(trial, match.by, value)
-    own, other = count(trial, data), count(control, data)
+    trial = trial_of(value)
+    own, other = counts(trial), counts(control)
     residual = {
         "params": own[0] / other[0] - 1,
         "macs": own[1] / other[1] - 1,
@@ -120,10 +128,25 @@ def search(priced: Callable[[Any], float], start: Any, target: float, tolerance:
             return float(f"{factor * start:.4g}")
 
     factor = _bisect(lambda factor: known(scaled(factor)), target, tolerance / 4)
-    if isinstance(start, tuple):
-        _refine(known, scaled(factor), [factor * x for x in start], target, tolerance)
-    # The nearest of all that were counted; among equals, the one closest to proportional.
+    if isinstance(start, float):
+        # Several numbers of channels are rounded, each at its own place: look around.
+        for change in np.linspace(-0.06, 0.06, 25):
+            if min(abs(price - target) for price in memory.values()) <= tolerance * target:
+                break
+            known(scaled(factor * (1 + change)))
+    if not isinstance(start, tuple):
+        return min(memory, key=lambda value: abs(memory[value] - target))
+    exact = [factor * x for x in start]
+    _refine(known, scaled(factor), exact, target, tolerance)
+    fitting = [value for value in memory if abs(memory[value] - target) <= tolerance * target]
+    if fitting:
+        return min(fitting, key=lambda value: _bent(value, exact))
     return min(memory, key=lambda value: abs(memory[value] - target))
+
+
+def _bent(value: Any, exact: list[float]) -> Any:
+    """Return how far tuples, ``[..., n]``, are from proportional."""
+    return ((np.asarray(value) / exact - 1) ** 2).sum(axis=-1)
 
 
 def _bisect(price: Callable[[float], float], target: float, tolerance: float) -> float:
@@ -147,7 +170,7 @@ def _refine(known, near: tuple[int, ...], exact: list[float], target: float, tol
     Parameters and multiply-adds are quadratic in widths and linear in depths, so that a few counts
     predict thousands of combinations.
     """
-    if abs(known(near) - target) <= tolerance / 4 * target:
+    if abs(known(near) - target) <= tolerance * target:
         return
     n = len(near)
     points = {near}
@@ -162,10 +185,10 @@ def _refine(known, near: tuple[int, ...], exact: list[float], target: float, tol
     steps = np.array(list(itertools.product(range(-reach, reach + 1), repeat=n)))
     steps = steps[(steps + near >= 1).all(axis=1)]
     off = np.abs(_quadratic(steps.astype(float)) @ weights / target - 1)
-    bent = (((steps + near) / exact - 1) ** 2).sum(axis=1)
     # Those that fit first, the ones closest to proportional before the others.
-    for step in steps[np.lexsort((bent, off > tolerance / 2))][:TRIES]:
-        if abs(known(tuple((step + near).tolist())) - target) <= tolerance / 2 * target:
+    bent = _bent(steps + near, exact)
+    for step in steps[np.lexsort((bent, off > 0.9 * tolerance))][:TRIES]:
+        if abs(known(tuple((step + near).tolist())) - target) <= tolerance * target:
             return
 
 

@@ -41,7 +41,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, metavar="N", help="the preset's unless given")
     parser.add_argument("--data", metavar="NAME", help="a source of data; the preset's own")
     parser.add_argument("--data_dir", metavar="DIR", help="where it is")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cells at once")
+    parser.add_argument("--jobs", type=int, metavar="N", help="cells at once")
     parser.add_argument("--retry", action="store_true", help="try failed cells again")
     parser.add_argument("--plan_only", action="store_true", help="prove and count; train nothing")
     parser.add_argument("--report_only", action="store_true", help="render stored cells again")
@@ -51,7 +51,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 def _run(study: Callable[[str], Study], arguments: list[str]) -> int:
     flags = _parse(arguments)
     folder = Path(flags.workdir)
-    if flags.jobs < 1:
+    if flags.jobs is not None and flags.jobs < 1:
         raise BadInputError(f"--jobs={flags.jobs}: at least 1")
     if flags.report_only:
         return _report(folder)
@@ -82,7 +82,7 @@ def _run(study: Callable[[str], Study], arguments: list[str]) -> int:
         print(describe_plan(plan))
         return 0
     try:
-        runner.run_cells(folder, plan, jobs=flags.jobs, retry=flags.retry)
+        runner.run_cells(folder, plan, jobs=flags.jobs or runner.default_jobs(), retry=flags.retry)
     except StoppedError as error:
         print(f"{error}; the same command goes on from here", file=sys.stderr)
         return STOPPED + error.signum

@@ -210,7 +210,10 @@ def _match(arm: Arm, config: Config, control: Config, data: Data, memo: Memo, co
 
 def _describe(config: Config, data: Data, memo: Memo, code: str) -> Described:
     read_config(configs.to_json(config))
-    key = counting.digest("describe", configs.to_json(config), data.fingerprint, code)
+    # What a network is depends on these fields alone, so arms may share an answer.
+    model = {name: repr(config.model[name]) for name in config.model}
+    shape = data.image_shape, data.classes, config.train.precision, config.seed
+    key = counting.digest("describe", model, shape, code)
     found = memo.get(key, lambda: dataclasses.asdict(counting.describe(config, data)))
     tensors = {
         path: Tensor(tuple(tensor["shape"]), tensor["digest"], tensor["constant"])

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import dataclasses
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from cnn_jax.ablation import cells
+from cnn_jax.ablation import cells, worker
 from cnn_jax.ablation.plan import Cell, Plan
 from cnn_jax.train.loop import StoppedError
 
@@ -31,6 +32,7 @@ class _Progress:
     waiting: collections.deque[Cell]
     running: dict[str, Cell] = dataclasses.field(default_factory=dict)
     ended: dict[str, str] = dataclasses.field(default_factory=dict)  # folder -> done or failed
+    steps: int = 0  # of the cells that ended
     started: float = dataclasses.field(default_factory=time.monotonic)
 
 
@@ -55,8 +57,10 @@ def run_cells(folder: Path, plan: Plan, *, jobs: int = 1, retry: bool = False) -
         cells.request(folder, plan, cell)
     now = _Progress(len(todo), todo)
     lock = threading.Lock()
-    slots = min(jobs, len(todo))
-    pool = [_Worker(folder, now, lock, slot, slots) for slot in range(slots)]
+    # A worker's share of the cores depends on the jobs, not on what is left to do: sums over
+    # another number of threads are rounded otherwise, and a killed study has to end the same.
+    slots = range(min(jobs, len(todo)))
+    pool = [_Worker(folder, now, lock, slot, jobs) for slot in slots]
     with _signals() as received, _shown(folder, now):
         for worker in pool:
             worker.start()
@@ -72,13 +76,19 @@ def run_cells(folder: Path, plan: Plan, *, jobs: int = 1, retry: bool = False) -
     return before | now.ended
 
 
+def default_jobs() -> int:
+    """Return how many cells run at once unless told: one a GPU, else one a core, at most four."""
+    gpus = worker.visible_gpus()
+    return len(gpus) if gpus else min(os.cpu_count() or 1, 4)
+
+
 class _Worker(threading.Thread):
     """Feeds one worker process with cells; starts another where it dies."""
 
-    def __init__(self, folder: Path, now: _Progress, lock: threading.Lock, slot: int, slots: int):
+    def __init__(self, folder: Path, now: _Progress, lock: threading.Lock, slot: int, of: int):
         super().__init__(daemon=True)
         self._folder, self._now, self._lock = folder, now, lock
-        self._command = [sys.executable, "-m", "cnn_jax.ablation.worker", str(slot), str(slots)]
+        self._command = [sys.executable, "-m", "cnn_jax.ablation.worker", str(slot), str(of)]
         self._process: subprocess.Popen | None = None
         self._stopping = False
 
@@ -103,6 +113,7 @@ class _Worker(threading.Thread):
             with self._lock:
                 del self._now.running[cell.folder]
                 self._now.ended[cell.folder] = answer or cells.FAILED
+                self._now.steps += cell.steps
         if self._process is not None and self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
@@ -195,11 +206,7 @@ def remaining(folder: Path, now: _Progress) -> float | None:
     running = list(now.running.values())
     todo = sum(cell.steps for cell in [*now.waiting, *running])
     here = sum(min(cells.progress(cells.place(folder, c)), c.steps) for c in running)
-    ended = len(now.ended)
-    if ended == 0 and here == 0:
-        return None
-    each = todo / max(len(now.waiting) + len(running), 1)
-    done = ended * each + here
+    done = now.steps + here
     return (time.monotonic() - now.started) * (todo - here) / done if done else None
 
 

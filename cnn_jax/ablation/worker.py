@@ -14,19 +14,26 @@ import threading
 from pathlib import Path
 
 
+def visible_gpus() -> list[str]:
+    """Return the names of NVIDIA's devices that a process may use, without asking a library."""
+    if os.environ.get("JAX_PLATFORMS", "cuda").split(",")[0] not in ("cuda", "gpu"):
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name for name in visible.split(",") if name]
+    return [path.removeprefix("/dev/nvidia") for path in sorted(glob.glob("/dev/nvidia[0-9]*"))]
+
+
 def take_share(slot: int, of: int) -> None:
     """Leave other workers their devices: a GPU each, or a share of the cores. Before jax."""
     if of == 1:
         return
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    found = [path.removeprefix("/dev/nvidia") for path in sorted(glob.glob("/dev/nvidia[0-9]*"))]
-    devices = visible.split(",") if visible else found
-    if devices and os.environ.get("JAX_PLATFORMS", "cuda") != "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = devices[slot % len(devices)]
-        if of > len(devices):
+    gpus = visible_gpus()
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+        if of > len(gpus):
             os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-        return
-    if hasattr(os, "sched_setaffinity"):  # not on macOS
+    elif hasattr(os, "sched_setaffinity"):  # not on macOS
         cores = sorted(os.sched_getaffinity(0))
         if len(cores) >= of:
             os.sched_setaffinity(0, cores[slot::of])
@@ -55,7 +62,7 @@ def main() -> int:
     threading.Thread(target=listen, daemon=True).start()
     while (request := requests.get()) is not None:
         folder = Path(request)
-        log = os.open(folder / cells.LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        log = os.open(folder / cells.LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.close(log)
