@@ -57,7 +57,7 @@ def arms(preset: str) -> list[Arm]:
         Arm("residual basic", residual),
         *matched(
             *("residual bottleneck", residual | {"model.bottleneck": True}, "residual basic"),
-            *("model.bottleneck", "model.widths", budgets[::-1][:1] if smoke else budgets),
+            *("model.bottleneck", "model.widths", budgets),
         ),
     ]
     if smoke:
