@@ -28,7 +28,7 @@ from cnn_jax.experiment import (
     input_shape,
 )
 from cnn_jax.programs import evaluation, place, steps_per_call, training
-from cnn_jax.train import checkpoint, curves, loop, parallel
+from cnn_jax.train import checkpoint, compilation, curves, loop, parallel
 from cnn_jax.train.clock import Clock
 from cnn_jax.train.logging import EMA, TEST, TRAIN, VALIDATION, RunLog, cut_back, read_metrics
 from cnn_jax.train.optim import rate_factor
@@ -100,7 +100,7 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
     epoch, total = experiment.steps_per_epoch, experiment.total_steps
     schedule = experiment.schedule()
     with checkpoint.Checkpoints(folder / workdir.CHECKPOINTS, keep=config.checkpoint.keep) as kept:
-        begin = jax.jit(init, out_shardings=layout)()
+        begin = compilation.hurried(jax.jit(init, out_shardings=layout))()
         at, notes = 0, {"seconds": 0.0}
         if (restored := kept.restore(begin)) is not None:
             at, begin, notes = restored

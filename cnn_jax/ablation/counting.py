@@ -20,6 +20,7 @@ from cnn_jax.config import Config
 from cnn_jax.data import sources
 from cnn_jax.data.split import stratified
 from cnn_jax.experiment import Experiment, build_module
+from cnn_jax.train import compilation
 from cnn_jax.train.logging import TRAIN
 from cnn_jax.train.state import init_state
 
@@ -111,10 +112,7 @@ def initial_tensors(module: Any, config: Config, data: Data) -> dict[str, Tensor
         return begin.variables
 
     with jax.enable_x64(config.train.precision == "float64"):
-        # Compiling takes seconds, and seven times as many with optimisation. Rounding differs
-        # from the run's own in the last bit, in all arms alike.
-        compiled = jax.jit(draw).lower().compile({"xla_backend_optimization_level": 0})
-        variables = jax.device_get(compiled())
+        variables = jax.device_get(compilation.hurried(jax.jit(draw))())
     found = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
         name = "/".join(str(key.key) for key in path)

@@ -13,6 +13,7 @@ import optax
 from cnn_jax.data import order, resident
 from cnn_jax.experiment import assemble
 from cnn_jax.run import load_run
+from cnn_jax.train import compilation
 from cnn_jax.train.logging import TRAIN
 from cnn_jax.train.loss import cross_entropy
 from cnn_jax.train.state import init_state
@@ -55,12 +56,14 @@ def measure(folder: Path) -> dict[str, dict[str, float]]:
         labels = jnp.asarray(part.labels[rows])
         shape = experiment.image_shape
 
-        @jax.jit
-        def start() -> Any:
+        def draw() -> Any:
             return init_state(module, optax.identity(), shape, config.seed, dtype).variables
 
-        norms = jax.jit(lambda variables: block_norms(module, variables, images, labels))
-        found = {"start": norms(start()), "end": norms(trained)}
+        begin = compilation.hurried(jax.jit(draw))()
+        norms = compilation.hurried(
+            jax.jit(lambda variables: block_norms(module, variables, images, labels)), begin
+        )
+        found = {"start": norms(begin), "end": norms(trained)}
         names = list(found["start"])  # jax sorts dicts by name; the network's own order is kept
         ordered = [name for name in _running_order(module, images[:1]) if name in names]
         return {
