@@ -24,6 +24,7 @@ FLOORS = [
     {"feed"},
     {"programs"},
     {"run", "imported", "batch_grid"},
+    {"ablation"},
     {"cli"},
     {"__main__", "__init__"},
 ]
@@ -44,16 +45,23 @@ DOORS = {
     "requests": {"data/download.py"},
     "pickle": {"data/official.py", "transfer/state_dict.py"},
     "ml_collections": {"config.py"},
-    "matplotlib": {"train/curves.py", "batch_grid.py"},
-    "rich": {"data/progress.py", "train/logging.py", "analysis/table.py", "cli.py"},
+    "matplotlib": {"train/curves.py", "batch_grid.py", "ablation/plots.py"},
+    "scipy": {"ablation/stats.py", "ablation/simulate.py"},
+    "rich": {
+        *("data/progress.py", "train/logging.py", "analysis/table.py", "cli.py"),
+        "ablation/runner.py",
+    },
     "safetensors": {"transfer/state_dict.py"},
     # Only to compare with and to read its files, inside functions: no run loads it.
     "torch": {"transfer/compare.py", "transfer/reference.py", "transfer/state_dict.py"},
     "tensorboardX": {"train/writers.py"},
     "wandb": {"train/writers.py"},
-    "argparse": {"cli.py"},
-    "signal": {"train/loop.py"},
-    "time": {"train/clock.py", "train/logging.py"},
+    "argparse": {"cli.py", "ablation/command.py"},
+    "signal": {"train/loop.py", "ablation/runner.py", "ablation/worker.py"},
+    "time": {
+        *("train/clock.py", "train/logging.py"),
+        *("ablation/runner.py", "ablation/timing.py"),
+    },
 }
 FORBIDDEN = {"tensorflow", "torchvision"}
 

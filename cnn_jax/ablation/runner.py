@@ -114,9 +114,15 @@ class _Worker(threading.Thread):
                 del self._now.running[cell.folder]
                 self._now.ended[cell.folder] = answer or cells.FAILED
                 self._now.steps += cell.steps
-        if self._process is not None and self._process.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
+        self._end()
+
+    def _end(self) -> None:
+        """Close the process's ends; it stops when nobody can ask any more."""
+        if self._process is not None:
+            for pipe in (self._process.stdin, self._process.stdout):
+                with contextlib.suppress(OSError):
+                    if pipe is not None:
+                        pipe.close()
             self._process.wait()
 
     def _next(self) -> Cell | None:
@@ -129,15 +135,17 @@ class _Worker(threading.Thread):
 
     def _ask(self, own: Path) -> tuple[str, int | None]:
         if self._process is None or self._process.poll() is not None:
+            self._end()
             # In a session of its own: a terminal's interrupt reaches the study, which passes it on.
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=(own / cells.LOG).open("a"),
-                text=True,
-                start_new_session=True,
-            )
+            with (own / cells.LOG).open("a") as log:
+                self._process = subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                    start_new_session=True,
+                )
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
