@@ -33,7 +33,8 @@ def arms(preset: str) -> list[Arm]:
     budgets = ("macs",) if smoke else ("macs", "params")
     inception = {"model.name": "inception_v1", "model.aux": False, "optim.learning_rate": 0.02}
     inception |= {"model.width": 0.5 if paper else 0.25, "model.dropout": 0.1}
-    inception |= {} if paper else {"model.modules": ("3a", "3b")}
+    if not paper:
+        inception |= {"model.modules": ("3a",) if smoke else ("3a", "3b")}
     naive, linear = {"model.reduce": False}, {"model.linear": True}
     found = [
         Arm("inception reduced", inception),
@@ -79,7 +80,6 @@ def study(preset: str) -> Study:
     config.optim.learning_rate = 0.1
     config.optim.weight_decay = 1e-4
     config.optim.clip = 5.0
-    config.train.log_every = 100
     if preset == "paper":
         config.data.name = "cifar10"
         config.data.batch_size = 128
@@ -88,6 +88,7 @@ def study(preset: str) -> Study:
         config.optim.milestones = (32_000, 48_000)
         config.train.steps = 64_000
         config.eval.every = config.checkpoint.every = 2_000
+        config.train.log_every = 500
     else:
         config.data.name = "digits"
         config.data.image_size = 32
@@ -96,6 +97,7 @@ def study(preset: str) -> Study:
         config.train.steps = {"smoke": 80, "short": 800}[preset]
         config.eval.every = config.train.steps // 4
         config.checkpoint.every = config.train.steps // 2
+        config.train.log_every = config.train.steps // 10
     config.optim.warmup = config.train.steps // 10
     return Study(
         name="bottleneck_1x1",

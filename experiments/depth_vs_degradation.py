@@ -50,7 +50,6 @@ def study(preset: str) -> Study:
     config = base_config()
     config.optim.learning_rate = 0.1
     config.optim.weight_decay = 1e-4
-    config.train.log_every = 100
     if preset == "paper":
         config.data.name = "cifar10"
         config.data.batch_size = 128
@@ -60,6 +59,7 @@ def study(preset: str) -> Study:
         config.optim.warmup = 400
         config.train.steps = 64_000
         config.eval.every = config.checkpoint.every = 2_000
+        config.train.log_every = 500
     else:
         config.data.name = "digits"
         config.data.image_size = 8 if preset == "smoke" else 16
@@ -70,6 +70,7 @@ def study(preset: str) -> Study:
         config.optim.warmup = config.train.steps // 10
         config.eval.every = config.train.steps // 4
         config.checkpoint.every = config.train.steps // 2
+        config.train.log_every = config.train.steps // 10
     return Study(
         name="depth_vs_degradation",
         question="Do deeper plain networks have a higher training error, and do identity "

@@ -25,6 +25,8 @@ def study(preset: str) -> Study:
     config.optim.weight_decay = 5e-4
     config.train.steps = {"smoke": 150, "short": 1500, "paper": 6000}[preset]
     config.eval.every = config.train.steps // 5
+    config.checkpoint.every = config.train.steps // 2
+    config.train.log_every = config.train.steps // 10
     factor = ["model.dropout"]
     return Study(
         name="dropout_lenet5",

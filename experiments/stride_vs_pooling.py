@@ -17,13 +17,14 @@ from cnn_jax.errors import BadInputError
 
 FACTOR = ["model.downsample"]
 RATES = {"All-CNN": 0.05, "LeNet-5": 0.02, "VGG": 0.02}
+SMOKE_RATE = 0.003  # of Adam: a hundred steps of SGD do not get All-CNN off the ground
 
 
 def networks(preset: str) -> dict[str, dict]:
     """Return the networks that a preset compares, with their fields."""
     found: dict[str, dict] = {"All-CNN": {"model.name": "allcnn_c"}}
     if preset == "smoke":
-        found["All-CNN"] |= {"model.widths": (8, 16), "model.input_dropout": 0.0}
+        found["All-CNN"] |= {"model.widths": (16, 32), "model.input_dropout": 0.0}
         found["All-CNN"] |= {"model.dropout": 0.1}
         return found
     found["LeNet-5"] = {"model.name": "lenet5"}
@@ -38,7 +39,8 @@ def arms(preset: str) -> list[Arm]:
     """Return every network's arms, its control first."""
     found = []
     for name, fields in networks(preset).items():
-        common = fields | {"optim.learning_rate": RATES[name]}
+        rate = SMOKE_RATE if preset == "smoke" else RATES[name]
+        common = fields | {"optim.learning_rate": rate}
 
         def arm(kind: str, *control: str, common=common, name=name, **more) -> Arm:
             against = f"{name} {control[0]}" if control else None
@@ -63,7 +65,6 @@ def study(preset: str) -> Study:
     config = base_config()
     config.data.batch_size = 128
     config.optim.weight_decay = 0.001
-    config.train.log_every = 100
     if preset == "paper":
         config.data.name = "cifar10"
         config.data.validation = 0.0
@@ -72,6 +73,7 @@ def study(preset: str) -> Study:
         config.optim.schedule = "step"
         config.optim.milestones = tuple(epochs * epoch for epochs in (200, 250, 300))
         config.eval.every = config.checkpoint.every = 10 * epoch
+        config.train.log_every = epoch
     else:
         config.data.name = "digits"
         config.data.image_size = 16 if preset == "smoke" else 32
@@ -81,6 +83,8 @@ def study(preset: str) -> Study:
         config.optim.warmup = config.train.steps // 10
         config.eval.every = config.train.steps // 4
         config.checkpoint.every = config.train.steps // 2
+        config.train.log_every = config.train.steps // 10
+        config.optim.name = "adam" if preset == "smoke" else "sgd"
     return Study(
         name="stride_vs_pooling",
         question="Can a convolution with stride 2 replace the pooling between blocks, and is "

@@ -116,7 +116,7 @@ def _differences(figure: Any, plan: Plan, verdicts: Sequence[Verdict]) -> None:
         fontsize="small",
     )
     axes.set_ylim(len(verdicts) - 0.5, -0.5)
-    label = f"difference in {plan.endpoint} error (points), 95 % interval; shaded: does not matter"
+    label = f"difference in {plan.endpoint} error (points), 95 % interval\nshaded: does not matter"
     _style(axes, xlabel=label)
 
 

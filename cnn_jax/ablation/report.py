@@ -95,4 +95,5 @@ def _measured(outcome: Outcome) -> Iterator[tuple[str, str, Any]]:
 
 def describe_plan(plan: Plan) -> str:
     """Return the plan as the report's sections that need no cell."""
-    return sections.arms_table(plan, {arm.name: {} for arm in plan.arms}) + sections.proofs(plan)
+    unmeasured = {arm.name: {} for arm in plan.arms}
+    return f"{sections.arms_table(plan, unmeasured)}\n\n{sections.proofs(plan)}"

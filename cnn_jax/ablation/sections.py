@@ -1,6 +1,7 @@
 """The sections of report.md, as text."""
 
 import json
+import textwrap
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -134,7 +135,7 @@ def arms_table(plan: Plan, outcomes: Outcomes) -> str:
         )
     head = ["arm", "against", "model", "parameters", "MACs", "steps", "ms a step"]
     note = "MACs: multiply-adds of one image's inference; ms a step: median over the cells."
-    return f"{table(head, rows)}\n\n{note}\n\n{_budgets(plan.arms)}"
+    return f"{table(head, rows)}\n\n{note}\n\n{_budgets(plan.arms)}".rstrip()
 
 
 def _step_time(arm: ArmPlan, outcomes: Iterable[Outcome]) -> str:
@@ -263,7 +264,8 @@ def _method(plan: Plan, comparisons: int) -> str:
     samples = BOTH if plan.endpoint == TEST else SEEDS.format(split=plan.endpoint)
     many = "the one comparison" if comparisons == 1 else f"all {comparisons} comparisons"
     smallest = f"{100 * plan.smallest:g}"
-    return METHOD.format(samples=samples, comparisons=many, smallest=smallest)
+    text = METHOD.format(samples=samples, comparisons=many, smallest=smallest)
+    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
 
 
 def _has(outcomes: Outcomes, split: str) -> bool:
