@@ -13,7 +13,6 @@ import sys
 
 from cnn_jax.ablation import Arm, Match, Study, main
 from cnn_jax.config import base_config
-from cnn_jax.errors import BadInputError
 
 FACTOR = ["model.downsample"]
 RATES = {"All-CNN": 0.05, "LeNet-5": 0.02, "VGG": 0.02}
@@ -24,9 +23,8 @@ def networks(preset: str) -> dict[str, dict]:
     """Return the networks that a preset compares, with their fields."""
     found: dict[str, dict] = {"All-CNN": {"model.name": "allcnn_c"}}
     if preset == "smoke":
-        found["All-CNN"] |= {"model.widths": (16, 32), "model.input_dropout": 0.0}
-        found["All-CNN"] |= {"model.dropout": 0.1}
-        return found
+        small = {"model.widths": (16, 32), "model.input_dropout": 0.0, "model.dropout": 0.1}
+        return {"All-CNN": found["All-CNN"] | small}
     found["LeNet-5"] = {"model.name": "lenet5"}
     found["VGG"] = {"model.name": "vgg11_bn", "model.hidden": 256}
     if preset == "short":
@@ -49,25 +47,21 @@ def arms(preset: str) -> list[Arm]:
             return Arm(label, own, against, FACTOR if control else (), **more)
 
         found += [arm("pool"), arm("avg", "pool"), arm("stride", "pool")]
-        if name == "All-CNN":
-            equal = ("params", "steps", "order", "initial")
-            found += [arm("convpool", "pool"), arm("conv", "convpool", equal=equal)]
-            found += [arm("stride", "conv", match=Match("macs", "model.widths"))]
-        else:
+        if name != "All-CNN":
             found += [arm("conv", "pool")]
+            continue
+        equal = ("params", "steps", "order", "initial")
+        found += [arm("convpool", "pool"), arm("conv", "convpool", equal=equal)]
+        found += [arm("stride", "conv", match=Match("macs", "model.widths"))]
     return found
 
 
 def study(preset: str) -> Study:
     """Declare the study."""
-    if preset not in ("smoke", "short", "paper"):
-        raise BadInputError(f"--preset={preset}: smoke, short or paper")
     config = base_config()
-    config.data.batch_size = 128
     config.optim.weight_decay = 0.001
     if preset == "paper":
-        config.data.name = "cifar10"
-        config.data.validation = 0.0
+        config.data.name, config.data.validation = "cifar10", 0.0
         epoch = 50_000 // 128
         config.train.steps = 350 * epoch
         config.optim.schedule = "step"

@@ -100,10 +100,8 @@ def declared_differences(arm: Arm, control: Config, own: Config) -> dict[str, tu
         if name not in before or name not in after or before[name] != after[name]
     }
     if list(configs.ordered(control.data.augment)) != list(configs.ordered(own.data.augment)):
-        different.setdefault(
-            "data.augment",
-            tuple(", ".join(configs.ordered(each.data.augment)) for each in (control, own)),
-        )
+        orders = [", ".join(configs.ordered(each.data.augment)) for each in (control, own)]
+        different.setdefault("data.augment", (orders[0], orders[1]))
     declared = {*arm.factor, *([arm.match.by] if arm.match else [])}
     for name, (old, new) in different.items():
         if name not in declared and not name.startswith(tuple(f"{x}." for x in declared)):

@@ -55,7 +55,7 @@ class Truth:
             own = normal(self.luck, studies, seeds, 1) + normal(1.0, studies, seeds, examples)
             return (difficulty + shift + own > 0).astype(np.int8)
 
-        return right(np.float32(self.level)) - right(self.level + self.effect + taste)
+        return right(np.asarray(self.level, np.float32)) - right(self.level + self.effect + taste)
 
 
 # Either noise dominant, both, small and usual test sets.

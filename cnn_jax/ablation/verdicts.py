@@ -86,8 +86,9 @@ def judge(plan: Plan, outcomes: Outcomes) -> list[Verdict]:
         }
         missing = tuple(seed for seed in plan.seeds if seed not in both)
         verdict = INCONCLUSIVE if found is None else decide(float(found.mean), p, q)
-        open_still = found is not None and verdict == INCONCLUSIVE
-        needed = stats.seeds_needed(found, plan.smallest, alpha=alpha) if open_still else None
+        needed = None
+        if found is not None and verdict == INCONCLUSIVE:
+            needed = stats.seeds_needed(found, plan.smallest, alpha=alpha)
         finest = None if found is None else stats.detectable(found, alpha=alpha)
         verdicts.append(
             Verdict(arm, control, verdict, points, missing, found, p, q, finest, needed)

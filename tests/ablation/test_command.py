@@ -1,6 +1,7 @@
 """Studies as programs: complete, resumable, honest about what is missing."""
 
 import csv
+import dataclasses
 import os
 import signal
 import subprocess
@@ -109,9 +110,8 @@ def test_failures_are_kept_and_retried_on_request(tmp_path, capsys):
         declared = tiny.study(preset)
         rate = {"optim.learning_rate": 1e30}
         wild = Arm("wild", rate, "narrow", ["optim.learning_rate"])
-        declared.arms[1:] = [wild]
         declared.base.train.steps = 2
-        return declared
+        return dataclasses.replace(declared, arms=[declared.arms[0], wild])
 
     flags = [f"--workdir={tmp_path}", "--jobs=1"]
     assert main(study, flags) == 1
