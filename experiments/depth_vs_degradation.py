@@ -20,13 +20,13 @@ NAMES = {"plain": "plain20", "residual": "resnet20"}  # of any depth: stages say
 SHORTCUT = ["model.name", "model.shortcut"]
 
 
-def arm(kind: str, depth: int, against: str | None, factor: list[str], **fields) -> Arm:
+def arm(kind: str, depth: int, against: str | None, factor: list, fields: dict, **also) -> Arm:
     """Return the arm of a kind and depth: 6 n + 2 layers with n blocks a stage."""
     blocks = (depth - 2) // 6
     own = {"model.name": NAMES[kind], "model.stages": (blocks,) * 3} | fields
     name = f"{kind}-{depth}" + ("" if own.get("model.batch_norm", True) else " without BatchNorm")
     equal = ("params", "macs", "steps", "order", "initial") if factor == SHORTCUT else None
-    return Arm(name, own, against, factor, equal=equal)
+    return Arm(name, own, against, factor, equal=equal, **also)
 
 
 def arms(preset: str) -> list[Arm]:
@@ -34,14 +34,17 @@ def arms(preset: str) -> list[Arm]:
     depths = DEPTHS[preset]
     width = {} if preset == "paper" else {"model.width": 8}
     shallow = depths[0]
-    found = [arm("plain", shallow, None, [], **width)]
-    found += [arm("plain", d, f"plain-{shallow}", ["model.stages"], **width) for d in depths[1:]]
-    found += [arm("residual", d, f"plain-{d}", SHORTCUT, **width) for d in depths]
+    stages = ["model.stages"]
+    found = [arm("plain", shallow, None, [], width)]
+    found += [arm("plain", depth, f"plain-{shallow}", stages, width) for depth in depths[1:]]
+    for depth in depths:
+        also = {f"residual-{shallow}": stages} if depth != shallow else {}
+        found.append(arm("residual", depth, f"plain-{depth}", SHORTCUT, width, also=also))
     # At the base's rate they diverge: a lower one, and a bound on the gradient, in both of them.
     bare = {"model.batch_norm": False, "optim.learning_rate": 0.01, "optim.clip": 1.0} | width
     for depth in depths[:1] if preset == "smoke" else depths[:2]:
-        plain = arm("plain", depth, None, [], **bare)
-        found += [plain, arm("residual", depth, plain.name, SHORTCUT, **bare)]
+        plain = arm("plain", depth, None, [], bare)
+        found += [plain, arm("residual", depth, plain.name, SHORTCUT, bare)]
     return found
 
 

@@ -101,9 +101,9 @@ def work_out(study: Study, folder: Path, *, preset: str, command: str) -> Plan:
     """
     arms = {arm.name: arm for arm in study.arms}
     made = {name: study.config(arm) for name, arm in arms.items()}
-    for arm in arms.values():
-        if arm.against is not None:  # wrong fields stop before any counting
-            declared_differences(arm, made[arm.against], made[arm.name])
+    compared = [each for arm in arms.values() for each in arm.comparisons()]
+    for arm in compared:  # wrong fields stop before any counting
+        declared_differences(arm, made[arm.against or ""], made[arm.name])
     data = _load(made)
     workdir.check_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,9 +116,7 @@ def work_out(study: Study, folder: Path, *, preset: str, command: str) -> Plan:
             set_field(made[name], arm.match.by, found.value)
             matched[name] = found
     described = {name: _describe(made[name], data[name], memo, code) for name in arms}
-    proofs = [
-        prove(study, arm, made, described, data) for arm in arms.values() if arm.against is not None
-    ]
+    proofs = [prove(study, arm, made, described, data) for arm in compared]
     plans = [
         ArmPlan(
             name,

@@ -116,6 +116,11 @@ def _differences(figure: Any, plan: Plan, verdicts: Sequence[Verdict]) -> None:
         fontsize="small",
     )
     axes.set_ylim(len(verdicts) - 0.5, -0.5)
+    # Two seeds leave intervals of hundreds of points, beside which nothing else could be seen.
+    farthest = max(abs(100 * p) for each in verdicts for p in each.points.values())
+    limit = min(max(3 * farthest, 2 * matter), 100)
+    low, high = axes.get_xlim()
+    axes.set_xlim(max(low, -limit), min(high, limit))
     label = f"difference in {plan.endpoint} error (points), 95 % interval\nshaded: does not matter"
     _style(axes, xlabel=label)
 

@@ -41,6 +41,7 @@ class Arm:
         factor: the fields that may differ between the two, beside the one that ``match`` adjusts.
         match: the budget to bring to the control's.
         equal: what is held equal between the two; None takes the study's.
+        also: further controls, each with the fields in which it may differ from the arm.
     """
 
     name: str
@@ -49,6 +50,19 @@ class Arm:
     factor: Sequence[str] = ()
     match: Match | None = None
     equal: Sequence[str] | None = None
+    also: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+
+    def comparisons(self) -> list["Arm"]:
+        """Return the arm once for each of its controls."""
+        if self.against is None:
+            return []
+        further = [
+            dataclasses.replace(
+                self, against=control, factor=factor, match=None, equal=None, also={}
+            )
+            for control, factor in self.also.items()
+        ]
+        return [self, *further]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,10 +111,11 @@ class Study:
         for index, arm in enumerate(self.arms):
             need(names.count(arm.name) == 1, f"two arms are called {arm.name!r}")
             before = names[:index]
-            need(
-                arm.against is None or arm.against in before,
-                f"arm {arm.name!r} is against {arm.against!r}, which is no arm before it",
-            )
+            for each in arm.comparisons():
+                need(
+                    each.against in before,
+                    f"arm {arm.name!r} is against {each.against!r}, which is no arm before it",
+                )
             need(
                 arm.against is not None or arm.match is None,
                 f"arm {arm.name!r} has a budget to match and nothing it is against",

@@ -66,8 +66,8 @@ def decide(mean: float, p_different: float, p_equivalent: float) -> str:
 
 
 def judge(plan: Plan, outcomes: Outcomes) -> list[Verdict]:
-    """Return the verdicts of a study's comparisons, in the order of its arms."""
-    pairs = [(arm.name, arm.against) for arm in plan.arms if arm.against is not None]
+    """Return the verdicts of a study's comparisons, in the order of their proofs."""
+    pairs = [(proof.arm, proof.control) for proof in plan.proofs]
     drawn = [_difference(plan, outcomes, *pair) for pair in pairs]
     # Comparisons that lack seeds count among those that the p-values are adjusted for.
     different = stats.holm([1.0 if d is None else float(d.p_different()) for d in drawn])

@@ -118,3 +118,19 @@ def test_arms_are_compared_with_arms_before_them():
     study = declare(dataclasses.replace(STRIDE, fields={"model.downsampel": "stride"}))
     with pytest.raises(BadInputError, match=r"config field 'model\.downsampel' does not exist"):
         study.config(study.arms[-1])
+
+
+def test_further_controls_have_factors_of_their_own():
+    rate = {"optim.learning_rate": 0.05}
+    slow = Arm("slow", rate, "conv", ["optim.learning_rate"])
+    both = dataclasses.replace(
+        STRIDE, fields={**STRIDE.fields, **rate}, against="slow", also={"conv": ["optim"]}
+    )
+    study = declare(slow, both)
+    first, second = both.comparisons()
+    assert (first.against, second.against) == ("slow", "conv")
+    made = {arm.name: study.config(arm) for arm in study.arms}
+    shown = proof.declared_differences(first, made["slow"], made["stride"])
+    assert set(shown) == {"model.downsample"}
+    with pytest.raises(BadInputError, match=r"'stride' differs from 'conv' in model\.downsample"):
+        proof.declared_differences(second, made["conv"], made["stride"])
