@@ -57,9 +57,7 @@ class Arm:
         if self.against is None:
             return []
         further = [
-            dataclasses.replace(
-                self, against=control, factor=factor, match=None, equal=None, also={}
-            )
+            Arm(self.name, self.fields, against=control, factor=factor)
             for control, factor in self.also.items()
         ]
         return [self, *further]
@@ -117,8 +115,8 @@ class Study:
                     f"arm {arm.name!r} is against {each.against!r}, which is no arm before it",
                 )
             need(
-                arm.against is not None or arm.match is None,
-                f"arm {arm.name!r} has a budget to match and nothing it is against",
+                arm.against is not None or (arm.match is None and not arm.also),
+                f"arm {arm.name!r} has no control: match and also need against",
             )
             for held in self.held(arm):
                 need(held in HELD, f"equal names {held!r}; there is {', '.join(HELD)}")

@@ -33,7 +33,7 @@ def test_intervals_cover_the_truth(seeds, regime):
 def test_what_was_not_chosen_covers_too_little():
     """The reasons for the method: what a t-interval or a bootstrap over seeds alone would do."""
     at_three, at_ten = simulate.compare_methods(3), simulate.compare_methods(10)
-    assert all(table["bootstrap over seeds"] < 0.80 for table in at_three.values())
+    assert all(table["bootstrap over seeds"] < 0.85 for table in at_three.values())
     assert at_ten["arms differ by example, seeds hardly matter"]["seeds alone"] < 0.85
     assert min(table["sum, Satterthwaite's degrees"] for table in at_three.values()) < 0.93
 
