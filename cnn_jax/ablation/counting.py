@@ -17,9 +17,8 @@ from cnn_jax import config as configs
 from cnn_jax import workdir
 from cnn_jax.analysis import summarize
 from cnn_jax.config import Config
-from cnn_jax.data import sources
-from cnn_jax.data.split import stratified
-from cnn_jax.experiment import Experiment, build_module
+from cnn_jax.data.parts import Part
+from cnn_jax.experiment import Experiment, assemble, build_module
 from cnn_jax.train import compilation
 from cnn_jax.train.logging import TRAIN
 from cnn_jax.train.state import init_state
@@ -33,32 +32,28 @@ APART = ("ablation", "transfer", "cli.py", "__main__.py")
 class Data:
     """A data set as far as the arms' description needs it."""
 
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, ...]
     classes: int
-    labels: np.ndarray
-    fingerprint: str  # of all pixels and labels
+    examples: int  # to train on, validation left out
+    fingerprint: str  # of all pixels and labels; of a streamed set the labels and their order
 
     @classmethod
     def load(cls, config: Config) -> "Data":
         """Read the data set that a config names."""
-        section = config.data
-        source = sources.load(
-            section.name, section.dir, image_size=section.image_size, on_error=section.on_error
-        )
+        experiment = assemble(config)
         digest = hashlib.sha256()
-        for part in (source.train, source.test):
-            digest.update(np.ascontiguousarray(part.images).data)
-            digest.update(part.labels.tobytes())
-        classes = section.classes or len(source.classes)
-        shape = source.train.images.shape[1:]
-        return cls(shape, classes, source.train.labels, digest.hexdigest()[:16])
+        for name, part in experiment.parts.items():
+            digest.update(f"{name} {part.image_shape}".encode() + part.labels.tobytes())
+            kept = part.images if isinstance(part, Part) else part.rows
+            digest.update(np.ascontiguousarray(kept).data)
+        examples = len(experiment.parts[TRAIN])
+        classes = len(experiment.classes)
+        return cls(experiment.image_shape, classes, examples, digest.hexdigest()[:16])
 
     def steps(self, config: Config) -> int:
         """Return the optimizer updates of a run."""
-        rest, _ = stratified(self.labels, config.data.validation, config.seed)
-        images = np.empty((len(rest), 0), np.uint8)  # the pixels do not matter, their number does
-        parts = {TRAIN: sources.Part(images, self.labels[rest])}
-        return Experiment(config, self.module(config), parts).total_steps
+        parts: Any = {TRAIN: range(self.examples)}  # their number is all that is asked for
+        return Experiment(config, self.module(config), parts, ()).total_steps
 
     def module(self, config: Config) -> Any:
         """Return the network that a config describes, for these classes."""

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from cnn_jax.data import order, resident
+from cnn_jax.data import order
 from cnn_jax.experiment import assemble
 from cnn_jax.run import load_run
 from cnn_jax.train import compilation
@@ -51,8 +51,8 @@ def measure(folder: Path) -> dict[str, dict[str, float]]:
         experiment = assemble(config)
         part = experiment.parts[TRAIN]
         rows = np.asarray(order.permutation(config.seed, 0, len(part)))[: config.data.batch_size]
-        section, dtype = config.data, experiment.dtype
-        images = resident.scale(jnp.asarray(part.images[rows]), section.mean, section.std, dtype)
+        dtype = experiment.dtype
+        images = experiment.scaled(jnp.asarray(np.stack([part.read(int(row)) for row in rows])))
         labels = jnp.asarray(part.labels[rows])
         shape = experiment.image_shape
 

@@ -181,8 +181,8 @@ def _load(made: dict[str, Config]) -> dict[str, Data]:
     read: dict[str, Data] = {}
     found = {}
     for name, config in made.items():
-        section = config.data
-        key = repr((section.name, section.dir, section.image_size, section.on_error))
+        section = json.loads(configs.to_json(config))["data"]
+        key = json.dumps(section | {"batch_size": 0, "augment": {}})
         if key not in read:
             read[key] = Data.load(config)
         found[name] = read[key]

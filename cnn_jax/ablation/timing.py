@@ -39,7 +39,7 @@ def _stepper(config: Config, data: Data) -> Callable[[int], float]:
     steps = data.steps(config)
     config = configs.override(config, ())
     module = data.module(config)
-    experiment = Experiment(config, module, {})
+    experiment = Experiment(config, module, {}, ())
     config.train.steps = steps  # the schedule asks, and there are no examples here to count
     optimizer = experiment.optimizer()
     dtype = experiment.dtype

@@ -45,6 +45,10 @@ def main() -> int:
     from cnn_jax.memory import tune_malloc
 
     tune_malloc()
+    from cnn_jax.data.cache import cache_dir
+    from cnn_jax.train.compilation import keep_compiled
+
+    keep_compiled(cache_dir() / "compiled")
     from cnn_jax.ablation import cells
     from cnn_jax.train.loop import StoppedError
 

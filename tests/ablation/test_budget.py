@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import numpy as np
 import pytest
 
 from cnn_jax.ablation import Arm, Match, Study, budget, counting
@@ -11,7 +10,7 @@ from cnn_jax.ablation.study import set_field
 from cnn_jax.config import Config, base_config
 from cnn_jax.errors import BadInputError
 
-DATA = counting.Data((32, 32, 3), 10, np.repeat(np.arange(10), 100), "")
+DATA = counting.Data((32, 32, 3), 10, 900, "")
 RESNET = {"model.name": "resnet20", "model.widths": (16, 32, 64)}
 BOTTLENECK = RESNET | {"model.bottleneck": True, "model.shortcut": "B"}
 PLAIN = RESNET | {"model.name": "plain20"}

@@ -1,6 +1,7 @@
 """Fields that studies change: what they change, and that they change nothing else."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +28,8 @@ def shapes(name: str, size: tuple[int, int, int], **fields):
     variables = jax.eval_shape(lambda: module.init(jax.random.key(0), x, train=False))
     out = jax.eval_shape(lambda v: module.apply(v, x, train=False), variables)
     assert out.shape == (2, 10)
-    return {"/".join(path): leaf.shape for path, leaf in flatten_dict(variables).items()}
+    leaves: dict[tuple[str, ...], Any] = dict(flatten_dict(variables))
+    return {"/".join(path): leaf.shape for path, leaf in leaves.items()}
 
 
 @pytest.mark.parametrize(
