@@ -105,6 +105,7 @@ def test_a_cell_that_vanished_makes_the_comparison_inconclusive(whole, tmp_path,
     assert "3 of 4 cells are finished" in (folder / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_failures_are_kept_and_retried_on_request(tmp_path, capsys):
     def study(preset):
         declared = tiny.study(preset)
@@ -137,7 +138,7 @@ def test_failures_are_kept_and_retried_on_request(tmp_path, capsys):
         (["--workdir=x", "--sedes=3"], "--sedes=3"),
         (["--workdir=x", "--seeds=1"], "seeds is 1"),
         (["--workdir=x", "--jobs=0"], "--jobs=0"),
-        (["--workdir=x", "--data=nothing"], "unknown source 'nothing'"),
+        (["--workdir=x", "--data=nothing"], "data.name: 'nothing'"),
         (["--workdir=x", "--report_only"], "holds no study"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
