@@ -130,6 +130,24 @@ class BatchNorm(nn.Module):
         return y
 
 
+class Affine(nn.Module):
+    """BatchNorm without its normalising: ``x * scale + bias``, a pair a channel.
+
+    The same parameters, ``scale`` and ``bias`` ``[C]``, from the same initial values.
+    """
+
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Scale and shift ``x`` [..., C]."""
+        del train  # no statistics, no difference
+        kept = param_dtype(self.dtype)
+        scale = self.param("scale", nn.initializers.ones, x.shape[-1:], kept).astype(self.dtype)
+        bias = self.param("bias", nn.initializers.zeros, x.shape[-1:], kept).astype(self.dtype)
+        return x.astype(self.dtype) * scale + bias
+
+
 class Dropout(nn.Module):
     """Zero each value with probability ``rate`` and scale the rest up (Srivastava et al. 2014).
 

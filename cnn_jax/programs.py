@@ -209,10 +209,12 @@ def _run_steps(experiment, call, data, examples, spread, mesh, clock) -> loop.Ru
     return run_steps
 
 
-def evaluation(
-    experiment: Experiment, mesh: Mesh
-) -> Callable[[state.Variables, Data], dict[str, Any]]:
-    """Return the exact evaluation of a part: each example counts once, the last batch padded."""
+def evaluation(experiment: Experiment, mesh: Mesh) -> Callable[..., dict[str, Any]]:
+    """Return the exact evaluation of a part: each example counts once, the last batch padded.
+
+    It takes variables, a part and, if wanted, a list that the predicted classes of the part's
+    examples are put into, int32 ``[N]``.
+    """
     section = experiment.config.data
     eval_step = step.make_eval_step(experiment.module)
     over_devices = parallel.batched(mesh)
@@ -232,13 +234,18 @@ def evaluation(
         rows = jnp.minimum(rows, len(data) - 1)
         return shown(variables, data.images[rows], data.labels[rows], mask)
 
-    def evaluate(variables: state.Variables, data: Data) -> dict[str, Any]:
+    def evaluate(
+        variables: state.Variables, data: Data, predicted: list[np.ndarray] | None = None
+    ) -> dict[str, Any]:
         if isinstance(data, Stream):
             batches = feed.passing(experiment, data, batch_size, mesh)
             parts = [shown(variables, *batch) for batch in batches]
         else:
             starts = range(0, len(data), batch_size)
             parts = [gathered(variables, data, np.int32(start)) for start in starts]
-        return metrics.means(parts, section.classes)
+        if predicted is not None:
+            classes = np.concatenate(jax.device_get([each for _, each in parts]))
+            predicted.append(classes[: len(data)])
+        return metrics.means([sums for sums, _ in parts], section.classes)
 
     return evaluate

@@ -12,6 +12,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cnn_jax import config as configs
 from cnn_jax import distributed, workdir
@@ -27,7 +28,7 @@ from cnn_jax.experiment import (
     input_shape,
 )
 from cnn_jax.programs import evaluation, place, steps_per_call, training
-from cnn_jax.train import checkpoint, curves, loop, parallel
+from cnn_jax.train import checkpoint, compilation, curves, loop, parallel
 from cnn_jax.train.clock import Clock
 from cnn_jax.train.logging import EMA, TEST, TRAIN, VALIDATION, RunLog, cut_back, read_metrics
 from cnn_jax.train.optim import rate_factor
@@ -87,9 +88,10 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
     distributed.wait_for_all("run's folder made")
     parts = {name: place(part, mesh) for name, part in experiment.parts.items()}
     evaluate_part = evaluation(experiment, mesh)
+    predicted: dict[str, list[np.ndarray]] = {TEST: []}  # evaluated once, at the end
 
     def evaluate(now: TrainState, name: str) -> dict[str, dict[str, Any]]:
-        measured = {name: evaluate_part(now.variables, parts[name])}
+        measured = {name: evaluate_part(now.variables, parts[name], predicted.get(name))}
         if config.optim.ema is not None:
             mean = now.variables | {"params": now.ema}
             measured[name + EMA] = evaluate_part(mean, parts[name])
@@ -98,7 +100,7 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
     epoch, total = experiment.steps_per_epoch, experiment.total_steps
     schedule = experiment.schedule()
     with checkpoint.Checkpoints(folder / workdir.CHECKPOINTS, keep=config.checkpoint.keep) as kept:
-        begin = jax.jit(init, out_shardings=layout)()
+        begin = compilation.hurried(jax.jit(init, out_shardings=layout))()
         at, notes = 0, {"seconds": 0.0}
         if (restored := kept.restore(begin)) is not None:
             at, begin, notes = restored
@@ -169,12 +171,14 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
         "images_per_second": None if speed is None else round(speed, 1),
         "seed": config.seed,
         "devices": [device.device_kind for device in mesh.devices.flat],
-        "versions": _versions(),
+        "versions": versions(),
         "git": _git(),
     }
     if first:
         title = f"{config.model.name} on {config.data.name}"
         curves.draw(read_metrics(lines), folder / workdir.CURVES, title)
+        labels = experiment.parts[TEST].labels
+        workdir.write_predictions(folder, labels, predicted[TEST])
         workdir.write(folder / workdir.RESULT, json.dumps(result, indent=2) + "\n")
     return result
 
@@ -263,7 +267,8 @@ def evaluate_run(
     return {"split": split, "step": step} | measured
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that results depend on."""
     names = ("cnn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
     found = {name: metadata.version(name) for name in names}
     return {"python": sys.version.split()[0]} | found

@@ -215,7 +215,7 @@ def search(index: Index, queries: np.ndarray, k: int, method: str) -> tuple[np.n
     if method != "faiss":
         raise BadInputError(f"--method={method}: there is exact, faiss")
     try:
-        import faiss
+        import faiss  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise BadInputError("--method=faiss needs FAISS: pip install faiss-cpu") from None
     graph = faiss.IndexHNSWFlat(index.vectors.shape[1], 32, faiss.METRIC_INNER_PRODUCT)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cnn_jax import config as configs
 from cnn_jax import models
 from cnn_jax.config import Config
@@ -13,12 +15,21 @@ from cnn_jax.errors import BadInputError
 
 CONFIG, METRICS, RESULT, CURVES = "config.json", "metrics.jsonl", "result.json", "curves.png"
 CHECKPOINTS, PROFILE, CLASSES = "checkpoints", "profile", "classes.json"
+PREDICTIONS = "predictions.npz"  # of the test set: label and predicted, int32 [N]
 
 
 def write(file: Path, text: str) -> None:
     """Write a file whole or not at all."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     temporary.write_text(text)
+    os.replace(temporary, file)
+
+
+def write_predictions(workdir: Path, labels: np.ndarray, predicted: Sequence[np.ndarray]) -> None:
+    """Keep the true and the predicted class of each test example, in the data set's order."""
+    file = workdir / PREDICTIONS
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.npz")
+    np.savez_compressed(temporary, label=labels, predicted=np.concatenate(predicted))
     os.replace(temporary, file)
 
 

@@ -24,7 +24,7 @@ FLOORS = [
     {"feed"},
     {"programs"},
     {"run", "imported", "batch_grid", "plan"},
-    {"exported", "predict"},
+    {"ablation", "exported", "predict"},
     {"inspection"},
     {"search"},
     {"cli"},
@@ -47,9 +47,13 @@ DOORS = {
     "requests": {"data/download.py"},
     "pickle": {"data/official.py", "transfer/state_dict.py"},
     "ml_collections": {"config.py"},
-    "matplotlib": {"train/curves.py", "batch_grid.py", "analysis/pictures.py"},
+    "matplotlib": {
+        *("train/curves.py", "batch_grid.py", "analysis/pictures.py", "ablation/plots.py"),
+    },
+    "scipy": {"ablation/stats.py", "ablation/simulate.py"},
     "rich": {
         *("data/progress.py", "train/logging.py", "analysis/table.py", "search.py", "cli.py"),
+        "ablation/runner.py",
     },
     "safetensors": {"transfer/state_dict.py"},
     # Only to compare with and to read its files, inside functions: no run loads it.
@@ -57,9 +61,12 @@ DOORS = {
     "tensorboardX": {"train/writers.py"},
     "wandb": {"train/writers.py"},
     "faiss": {"search.py"},  # when it is installed and asked for
-    "argparse": {"cli.py"},
-    "signal": {"train/loop.py"},
-    "time": {"train/clock.py", "train/logging.py"},
+    "argparse": {"cli.py", "ablation/command.py"},
+    "signal": {"train/loop.py", "ablation/runner.py", "ablation/worker.py"},
+    "time": {
+        *("train/clock.py", "train/logging.py"),
+        *("ablation/runner.py", "ablation/timing.py"),
+    },
 }
 FORBIDDEN = {"tensorflow", "torchvision"}
 

@@ -13,7 +13,7 @@ ModuleDef = Callable[..., Any]
 
 
 class ConvNormAct(nn.Module):
-    """``conv``, then ``bn`` unless ``norm`` is None, then ReLU.
+    """``conv``, then ``bn`` unless ``norm`` is None, then ReLU unless ``activate`` is False.
 
     The convolution has a bias only where no normalisation follows: BatchNorm's own shift would
     absorb it.
@@ -25,6 +25,7 @@ class ConvNormAct(nn.Module):
     padding: Padding = "same"
     conv: ModuleDef = layers.Conv
     norm: ModuleDef | None = layers.BatchNorm
+    activate: bool = True
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -39,4 +40,4 @@ class ConvNormAct(nn.Module):
         )(x)
         if self.norm is not None:
             x = self.norm(name="bn")(x, train=train)
-        return nn.relu(x)
+        return nn.relu(x) if self.activate else x

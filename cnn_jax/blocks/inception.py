@@ -26,12 +26,15 @@ class Inception(nn.Module):
 
     ``reduce``: 1×1 convolutions shrink the channels before the 3×3 and the 5×5 and after the pool
     (figure 2b); without it the module is the naive one (figure 2a): the pool's channels pass
-    through, so that the output grows by all channels of the input. ``large`` is the field of the
+    through, so that the output grows by all channels of the input. ``linear``: the shrinking
+    convolutions before the 3×3 and the 5×5 have no ReLU, so that each pair is one convolution of
+    low rank: the same parameters without the extra non-linearity. ``large`` is the field of the
     branch called 5×5: torchvision's network has 3 there. ``unit`` makes one convolution.
     """
 
     widths: Widths | tuple[int, int, int, int, int, int]
     reduce: bool = True
+    linear: bool = False
     large: int = 5
     unit: ModuleDef = ConvNormAct
 
@@ -40,12 +43,15 @@ class Inception(nn.Module):
         """Map ``x`` [N, H, W, C] to [N, H, W, sum of the branches' channels]."""
         widths = Widths(*self.widths)
 
-        def unit(x, branch: str, field: int):
-            return self.unit(getattr(widths, branch), field, name=branch)(x, train=train)
+        def unit(x, branch: str, field: int, **fields: bool):
+            return self.unit(getattr(widths, branch), field, name=branch, **fields)(x, train=train)
 
         pooled = ops.max_pool(x, 3, stride=1, padding="same")
         if self.reduce:
-            middle, wide = unit(x, "b3x3_reduce", 1), unit(x, "b5x5_reduce", 1)
+            middle, wide = (
+                unit(x, branch, 1, activate=not self.linear)
+                for branch in ("b3x3_reduce", "b5x5_reduce")
+            )
             pooled = unit(pooled, "pool_proj", 1)
         else:
             middle = wide = x

@@ -20,18 +20,19 @@ class AllCNN(nn.Module):
     ``kernel_sizes`` are those of a block's convolutions. ``downsample`` says what ends a block:
 
     - ``pool``: a 3×3/2 max-pool, the base model;
+    - ``avg``: a 3×3/2 average-pool instead, padding not counted;
     - ``stride``: nothing, the block's last convolution has stride 2 ("Strided-CNN");
     - ``convpool``: a 3×3 convolution and the pool, the control for parameters ("ConvPool-CNN");
     - ``conv``: a 3×3 convolution with stride 2 ("All-CNN").
 
-    All four give maps of the same size: every layer is padded by (f - 1) / 2, pools too (where the
+    All give maps of the same size: every layer is padded by (f - 1) / 2, pools too (where the
     paper leaves the last 3×3 unpadded). ReLU follows every convolution, the head's too; dropout
     on the input and at the end of the first two blocks. He initialisation.
     """
 
     num_classes: int
     kernel_sizes: tuple[int, ...] = KERNEL_SIZES["c"]
-    downsample: Literal["pool", "stride", "convpool", "conv"] = "conv"
+    downsample: Literal["pool", "avg", "stride", "convpool", "conv"] = "conv"
     widths: tuple[int, int] = (96, 192)
     input_dropout: float = 0.2
     dropout: float = 0.5
@@ -40,10 +41,9 @@ class AllCNN(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Map images ``[N, H, W, C]`` of any size to logits ``[N, num_classes]``."""
-        if self.downsample not in ("pool", "stride", "convpool", "conv"):
-            raise BadInputError(
-                f"downsample is 'pool', 'stride', 'convpool' or 'conv', not {self.downsample!r}"
-            )
+        if self.downsample not in (kinds := ("pool", "avg", "stride", "convpool", "conv")):
+            known = ", ".join(kinds)
+            raise BadInputError(f"downsample is one of {known}, not {self.downsample!r}")
 
         def conv(x, features, field, stride=1, *, name):
             conv = layers.Conv(features, field, stride, dtype=self.dtype, name=name)
@@ -60,6 +60,8 @@ class AllCNN(nn.Module):
                 x = conv(x, width, 3, stride, name=f"down{block}")
             if self.downsample in ("pool", "convpool"):
                 x = ops.max_pool(x, 3, stride=2, padding="same")
+            elif self.downsample == "avg":
+                x = ops.avg_pool(x, 3, stride=2, padding="same", count_include_pad=False)
             x = layers.Dropout(self.dropout)(x, train=train)
         x = conv(x, self.widths[1], 3, name="conv3_1")
         x = conv(x, self.widths[1], 1, name="conv3_2")

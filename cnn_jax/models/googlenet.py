@@ -65,16 +65,33 @@ class AuxiliaryHead(nn.Module):
         return layers.logits(x)
 
 
-def _body(net: "GoogLeNet | InceptionV1", x, unit, module, aux_head, normalise, pool4, *, train):
+def _body(
+    net: "GoogLeNet | InceptionV1",
+    x,
+    unit,
+    module,
+    aux_head,
+    normalise,
+    pool4,
+    *,
+    train,
+    width=1.0,
+    modules=tuple(MODULES),
+):
     """Run the layers of table 1 under ``net``'s compact method."""
     halve = partial(ops.max_pool, stride=2, ceil_mode=True)
-    x = unit(64, 7, 2, name="conv1")(x, train=train)
+
+    def wide(channels: int) -> int:
+        return max(round(width * channels), 1)
+
+    x = unit(wide(64), 7, 2, name="conv1")(x, train=train)
     x = normalise(halve(x, 3))
-    x = unit(64, 1, name="conv2")(x, train=train)
-    x = normalise(unit(192, 3, name="conv3")(x, train=train))
+    x = unit(wide(64), 1, name="conv2")(x, train=train)
+    x = normalise(unit(wide(192), 3, name="conv3")(x, train=train))
     x = halve(x, 3)
     auxiliary = []
-    for at, widths in MODULES.items():
+    for at in modules:
+        widths = Widths(*(wide(channels) for channels in MODULES[at]))
         if at in ("4a", "5a"):
             x = halve(x, 3 if at == "4a" else pool4)
         x = module(widths, unit=unit, name=f"inception{at}")(x, train=train)
@@ -127,14 +144,19 @@ class InceptionV1(nn.Module):
     """The network of Szegedy et al. 2014, table 1: biases, response normalisation, true 5×5.
 
     ``reduce=False`` takes the naive modules of figure 2a throughout, whose channels grow with the
-    passed-through pools to 4,944. ``aux`` adds the two auxiliary heads (loss weight 0.3 each).
-    He initialisation; the paper states none.
+    passed-through pools to 4,944; ``linear`` takes the ReLU from the convolutions that reduce.
+    ``width`` multiplies every number of channels; ``modules`` are those of table 1 to keep.
+    ``aux`` adds the two auxiliary heads (loss weight 0.3 each). He initialisation; the paper
+    states none.
     """
 
     AUX_WEIGHTS = (0.3, 0.3)
 
     num_classes: int
     reduce: bool = True
+    linear: bool = False
+    width: float = 1.0
+    modules: tuple[str, ...] = tuple(MODULES)
     aux: bool = True
     dropout: float = 0.4
     aux_dropout: float = 0.7
@@ -153,5 +175,20 @@ class InceptionV1(nn.Module):
         aux_head = partial(
             AuxiliaryHead, self.num_classes, unit, False, self.aux_dropout, dtype=self.dtype
         )
-        module = partial(Inception, reduce=self.reduce)
-        return _body(self, x, unit, module, aux_head, ops.local_response_norm, 3, train=train)
+        module = partial(Inception, reduce=self.reduce, linear=self.linear)
+        if unknown := set(self.modules) - set(MODULES):
+            raise BadInputError(
+                f"modules: table 1 has no {min(unknown)!r}; it has {', '.join(MODULES)}"
+            )
+        return _body(
+            self,
+            x,
+            unit,
+            module,
+            aux_head,
+            ops.local_response_norm,
+            3,
+            train=train,
+            width=self.width,
+            modules=self.modules,
+        )

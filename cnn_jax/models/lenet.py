@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax import layers, ops
+from cnn_jax.blocks.halve import Halving, halve, stride_of
 from cnn_jax.models.digit_codes import codes
 from cnn_jax.models.inputs import require_size
 
@@ -150,22 +151,29 @@ class LeNet5(nn.Module):
     C1 6@5x5, pool, C3 16@5x5 over all maps, pool, C5 120, F6 84, a linear head: ReLU for the
     scaled tanh, max-pooling for trainable subsampling, no table of partial connections, and He
     initialisation.
+    ``downsample`` says what halves the maps: ``pool``, a 2×2 max-pool; ``avg``, a 2×2
+    average-pool; ``stride``, the convolution before it, with stride 2; ``conv``, a 2×2 convolution
+    with stride 2 and ReLU. ``dropout`` acts before F6 and before the head.
     On 32x32x1 images with 10 classes: 61,706 parameters, 416,520 multiply-adds.
     """
 
     num_classes: int
+    downsample: Halving = "pool"
+    dropout: float = 0.0
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Map images ``[N, H, W, C]`` (at least 16x16) to logits ``[N, num_classes]``."""
-        del train  # nothing in it behaves differently
         require_size(x, 16, "lenet5: pool4")
+        stride = stride_of(self.downsample)
         conv = partial(layers.Conv, kernel_size=5, padding="valid", dtype=self.dtype)
-        for name, features in (("conv1", 6), ("conv3", 16)):
-            x = ops.max_pool(nn.relu(conv(features, name=name)(x)), 2)
+        for index, features in ((1, 6), (3, 16)):
+            x = nn.relu(conv(features, stride=stride, name=f"conv{index}")(x))
+            x = halve(x, self.downsample, name=f"down{index + 1}", dtype=self.dtype)
         x = x.reshape(x.shape[0], -1)
         for name, width in (("fc5", 120), ("fc6", 84)):
             x = nn.relu(layers.Dense(width, dtype=self.dtype, name=name)(x))
+            x = layers.Dropout(self.dropout)(x, train=train)
         x = layers.Dense(self.num_classes, dtype=self.dtype, name="head")(x)
         return layers.logits(x)

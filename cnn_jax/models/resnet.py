@@ -16,20 +16,25 @@ from cnn_jax.models.inputs import require_size
 class ResNet(nn.Module):
     """Stem, stages of residual blocks, global average, a linear head.
 
-    Stage i has ``stages[i]`` blocks of ``width`` x 2^i channels; every stage but the first halves
+    Stage i has ``stages[i]`` blocks of ``width`` x 2^i channels, or of ``widths[i]`` where that is
+    set (the stem has as many as the first stage); every stage but the first halves
     the size. ``stem``: 'imagenet' is a 7×7 convolution with stride 2 and a 3×3 max-pool, 'cifar' a
     3×3 convolution. ``shortcut`` and ``version`` are the blocks' fields: None makes the plain
     network. 1.5 and 'B' are torchvision's; the CIFAR networks of section 4.2 have 'A'.
+    ``batch_norm=False`` keeps the scale and the shift of each normalisation and leaves out the
+    normalising: the same parameters from the same initial values.
     All kernels, the head's too, start as He et al. 2015 initialise them; biases at zero.
     """
 
     num_classes: int
     stages: tuple[int, ...] = (2, 2, 2, 2)
     width: int = 64
+    widths: tuple[int, ...] = ()
     bottleneck: bool = False
     stem: Literal["imagenet", "cifar"] = "imagenet"
     shortcut: Shortcut = "B"
     version: float = 1.5
+    batch_norm: bool = True
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
@@ -37,19 +42,22 @@ class ResNet(nn.Module):
         """Map images ``[N, H, W, C]`` of any size to logits ``[N, num_classes]``."""
         require_size(x, 1, "resnet: conv1")
         conv = partial(layers.Conv, dtype=self.dtype)
-        norm = partial(layers.BatchNorm, dtype=self.dtype)
+        norm = partial(layers.BatchNorm if self.batch_norm else layers.Affine, dtype=self.dtype)
+        widths = self.widths or tuple(self.width * 2**i for i in range(len(self.stages)))
+        if len(widths) != len(self.stages):
+            raise BadInputError(f"widths {widths} are not those of {len(self.stages)} stages")
         if self.stem not in ("imagenet", "cifar"):
             raise BadInputError(f"stem is 'imagenet' or 'cifar', not {self.stem!r}")
         field, stride = (7, 2) if self.stem == "imagenet" else (3, 1)
-        x = conv(self.width, field, stride, use_bias=False, name="conv1")(x)
+        x = conv(widths[0], field, stride, use_bias=False, name="conv1")(x)
         x = nn.relu(norm(name="bn1")(x, train=train))
         if self.stem == "imagenet":
             x = ops.max_pool(x, 3, stride=2, padding="same")
         kind = partial(BottleneckBlock, version=self.version) if self.bottleneck else BasicBlock
-        for stage, blocks in enumerate(self.stages, 1):
+        for stage, (blocks, width) in enumerate(zip(self.stages, widths, strict=True), 1):
             for block in range(1, blocks + 1):
                 x = kind(
-                    self.width * 2 ** (stage - 1),
+                    width,
                     stride=2 if stage > 1 and block == 1 else 1,
                     shortcut=self.shortcut,
                     conv=conv,

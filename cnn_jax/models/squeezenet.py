@@ -18,13 +18,15 @@ EXPAND = (64, 64, 128, 128, 192, 192, 256, 256)
 class SqueezeNet(nn.Module):
     """A convolution, eight fire modules, a 1×1 convolution with ReLU as head, global average.
 
-    ``stem``: filters and field of conv1; ``pools``: the layers that a 3×3/2 max-pool follows
-    (1 is conv1). Fire i squeezes to ``squeeze_ratio`` times its expand filters (section 5.2).
+    ``width`` multiplies every number of filters. ``stem``: filters and field of conv1; ``pools``:
+    the layers that a 3×3/2 max-pool follows (1 is conv1). Fire i squeezes to ``squeeze_ratio``
+    times its expand filters (section 5.2).
     ``bypass``: None, 'simple' around fire3, 5, 7, 9, or 'complex' around the others too
     (section 6). He initialisation, but N(0, 0.01²) for the head, as the authors' network.
     """
 
     num_classes: int
+    width: float = 1.0
     stem: tuple[int, int] = (96, 7)
     pools: tuple[int, ...] = (1, 4, 8)
     squeeze_ratio: float = 0.125
@@ -38,14 +40,16 @@ class SqueezeNet(nn.Module):
         features, field = self.stem
         least = 21 if field == 7 else 17
         require_size(x, least, f"squeezenet: pool{self.pools[-1]}")
-        if int(2 * EXPAND[0] * self.squeeze_ratio) < 1:
+        expands = [max(round(self.width * expand), 1) for expand in EXPAND]
+        if int(2 * expands[0] * self.squeeze_ratio) < 1:
             raise BadInputError(
                 f"squeezenet: squeeze_ratio {self.squeeze_ratio} leaves fire2 without channels"
             )
         conv = partial(layers.Conv, dtype=self.dtype)
         pool = partial(ops.max_pool, window=3, stride=2, ceil_mode=True)
+        features = max(round(self.width * features), 1)
         x = nn.relu(conv(features, field, 2, "valid", name="conv1")(x))
-        for index, expand in enumerate(EXPAND, 2):
+        for index, expand in enumerate(expands, 2):
             if index - 1 in self.pools:
                 x = pool(x)
             squeeze = int(2 * expand * self.squeeze_ratio)

@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers, ops
+from cnn_jax import layers
+from cnn_jax.blocks.halve import Halving, halve, stride_of
 from cnn_jax.models.inputs import require_size
 from cnn_jax.ops.adaptive import adaptive_avg_pool
 
@@ -14,14 +15,18 @@ from cnn_jax.ops.adaptive import adaptive_avg_pool
 class VGG(nn.Module):
     """Five stages of 3×3 convolutions, each ended by a 2×2 max-pool, and three dense layers.
 
-    Stage i has ``stages[i]`` convolutions of 64, 128, 256, 512, 512 channels. Images of another
-    size than 224×224 are averaged to 7×7 before the dense layers, as torchvision does. Kernels
-    start as He et al. 2015 initialise them, where the paper starts the deep nets from shallow ones.
+    Stage i has ``stages[i]`` convolutions of ``width`` x 1, 2, 4, 8, 8 channels. ``downsample``:
+    ``pool`` as published; ``avg``, ``stride`` or ``conv`` in its place (``blocks.halve``). Images
+    of another size than 224×224 are averaged to 7×7 before the dense layers, as torchvision does.
+    Kernels start as He et al. 2015 initialise them, where the paper starts the deep nets from
+    shallow ones.
     """
 
     num_classes: int
     stages: tuple[int, int, int, int, int] = (2, 2, 3, 3, 3)
+    width: int = 64
     batch_norm: bool = False
+    downsample: Halving = "pool"
     hidden: int = 4096
     dropout: float = 0.5
     dtype: layers.Dtype = jnp.float32
@@ -30,16 +35,17 @@ class VGG(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Map images ``[N, H, W, C]`` (at least 32x32) to logits ``[N, num_classes]``."""
         require_size(x, 32, "vgg: pool5")
-        for stage, (convs, width) in enumerate(
-            zip(self.stages, (64, 128, 256, 512, 512), strict=True), 1
-        ):
+        halving = stride_of(self.downsample)
+        for stage, (convs, factor) in enumerate(zip(self.stages, (1, 2, 4, 8, 8), strict=True), 1):
             for index in range(1, convs + 1):
                 at = f"{stage}_{index}"
-                x = layers.Conv(width, 3, dtype=self.dtype, name=f"conv{at}")(x)
+                stride = halving if index == convs else 1
+                features = self.width * factor
+                x = layers.Conv(features, 3, stride, dtype=self.dtype, name=f"conv{at}")(x)
                 if self.batch_norm:
                     x = layers.BatchNorm(dtype=self.dtype, name=f"bn{at}")(x, train=train)
                 x = nn.relu(x)
-            x = ops.max_pool(x, 2)
+            x = halve(x, self.downsample, name=f"down{stage}", dtype=self.dtype)
         x = adaptive_avg_pool(x, 7).reshape(x.shape[0], -1)
         for name in ("fc6", "fc7"):
             x = nn.relu(layers.Dense(self.hidden, dtype=self.dtype, name=name)(x))

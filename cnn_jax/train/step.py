@@ -136,13 +136,18 @@ def _parts(x: jax.Array, count: int) -> jax.Array:
     return jnp.swapaxes(x.reshape(x.shape[0] // count, count, *x.shape[1:]), 0, 1)
 
 
-def make_eval_step(module: nn.Module) -> Callable[[Variables, Batch], Sums]:
-    """Return the evaluation of a batch: sums over the examples that its mask lets through."""
+def make_eval_step(module: nn.Module) -> Callable[[Variables, Batch], tuple[Sums, jax.Array]]:
+    """Return the evaluation of a batch: sums over the examples that its mask lets through.
 
-    def step(variables: Variables, batch: Batch) -> Sums:
+    And the predicted classes, int32 ``[N]``, of all of them.
+    """
+
+    def step(variables: Variables, batch: Batch) -> tuple[Sums, jax.Array]:
         logits = module.apply(variables, batch["image"], train=False)
         assert isinstance(logits, jax.Array)
-        return sums(cross_entropy(logits, batch["label"]), logits, batch["label"], batch["mask"])
+        losses = cross_entropy(logits, batch["label"])
+        measured = sums(losses, logits, batch["label"], batch["mask"])
+        return measured, jnp.argmax(logits, axis=1).astype(jnp.int32)
 
     return step
 

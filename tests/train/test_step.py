@@ -117,7 +117,7 @@ def test_a_model_learns_a_batch_by_heart_without_compiling_twice(name, dtype):
     for _ in range(40):
         state, _ = step(state, batch)
     assert step._cache_size() == 1
-    evaluated = jax.jit(make_eval_step(module))(
+    evaluated, _ = jax.jit(make_eval_step(module))(
         state.variables, batch | {"mask": jnp.ones(8, bool)}
     )
     assert int(evaluated.correct) == 8

@@ -1,0 +1,197 @@
+"""Matched budgets: adjust a width, a depth or the steps of an arm to its control's cost."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from cnn_jax import config as configs
+from cnn_jax.ablation.counting import Data, count
+from cnn_jax.ablation.study import Match, get_field, set_field
+from cnn_jax.config import Config
+from cnn_jax.errors import BadInputError
+
+STEPS = "train.steps"
+NEAR = 4  # how far from proportional each number of a tuple may go
+TRIES = 12  # candidates that are really counted
+
+
+@dataclasses.dataclass(frozen=True)
+class Matched:
+    """What the solver found; residuals are (arm - control) / control.
+
+    ``residual`` has the budgets counted; that of ``budget`` is within the tolerance, the others
+    are what matching it leaves apart.
+    """
+
+    budget: str
+    by: str
+    before: Any
+    value: Any
+    tolerance: float
+    residual: dict[str, float]
+
+
+def solve(config: Config, control: Config, match: Match, data: Data, cost=None) -> Matched:
+    """Return the value of ``match.by`` at which ``config`` costs what ``control`` does.
+
+    Args:
+        config: of the arm; left as it is.
+        control: of the arm that it is compared with.
+        match: the budget, the field, the tolerance.
+        data: what both train on.
+        cost: config -> cost of one image, for a budget that is measured, not counted.
+
+    Raises:
+        BadInputError: no value comes within the tolerance; the line has the nearest.
+    """
+    counted: dict[str, tuple[int, int]] = {}
+
+    def counts(candidate: Config) -> tuple[int, int]:
+        key = configs.to_json(candidate)
+        if key not in counted:
+            counted[key] = count(candidate, data)
+        return counted[key]
+
+    def price(candidate: Config) -> float:
+        if match.budget == "step_time":
+            if cost is None:
+                raise BadInputError(f"budget {match.budget!r} takes a measurement")
+            return cost(candidate)
+        return counts(candidate)[match.budget == "macs"]
+
+    def trial_of(value: Any) -> Config:
+        trial = configs.override(config, ())
+        set_field(trial, match.by, value)
+        return trial
+
+    def priced(value: Any) -> float:
+        return price(trial_of(value))
+
+    before = get_field(config, match.by)
+    target = price(control)
+    if match.by == STEPS:
+        if match.budget == "params":
+            raise BadInputError("steps do not change the number of parameters")
+        steps = data.steps(config)
+        value: Any = max(round(data.steps(control) * target / price(config)), 1)
+        off = value * price(config) / (data.steps(control) * target) - 1
+        before = before if before is not None else steps
+    else:
+        value = search(priced, before, target, match.tolerance)
+        off = priced(value) / target - 1
+    if abs(off) > match.tolerance:
+        raise BadInputError(
+            f"{match.by}: the nearest to equal {match.budget} is {value!r}, {off:+.2%} away, more "
+            f"than {match.tolerance:.2%}; adjust another field, or allow more"
+        )
+    trial = trial_of(value)
+    own, other = counts(trial), counts(control)
+    residual = {
+        "params": own[0] / other[0] - 1,
+        "macs": own[1] / other[1] - 1,
+        "training macs": own[1] * data.steps(trial) / (other[1] * data.steps(control)) - 1,
+    }
+    if match.budget == "step_time":
+        residual["step time"] = off
+    return Matched(match.budget, match.by, before, value, match.tolerance, residual)
+
+
+def search(priced: Callable[[Any], float], start: Any, target: float, tolerance: float) -> Any:
+    """Return the value whose price is nearest to ``target``; prices grow with the value.
+
+    ``start`` is a number, which is scaled, or a tuple of ints, whose members are scaled together
+    and then, if rounding leaves too much, moved one by one.
+    """
+    memory: dict[Any, float] = {}
+
+    def known(value: Any) -> float:
+        if value not in memory:
+            memory[value] = priced(value)
+        return memory[value]
+
+    if isinstance(start, tuple) and start and all(isinstance(x, int) for x in start):
+
+        def scaled(factor: float) -> Any:
+            return tuple(max(round(factor * x), 1) for x in start)
+    elif isinstance(start, bool) or not isinstance(start, (int, float)) or start <= 0:
+        raise BadInputError(f"a budget is matched by a number or a tuple of them, not {start!r}")
+    elif isinstance(start, int):
+
+        def scaled(factor: float) -> Any:
+            return max(round(factor * start), 1)
+    else:
+
+        def scaled(factor: float) -> Any:
+            return float(f"{factor * start:.4g}")
+
+    factor = _bisect(lambda factor: known(scaled(factor)), target, tolerance / 4)
+    if isinstance(start, float):
+        # Several numbers of channels are rounded, each at its own place: look around.
+        for change in np.linspace(-0.06, 0.06, 25):
+            if min(abs(price - target) for price in memory.values()) <= tolerance * target:
+                break
+            known(scaled(factor * (1 + change)))
+    if not isinstance(start, tuple):
+        return min(memory, key=lambda value: abs(memory[value] - target))
+    exact = [factor * x for x in start]
+    _refine(known, scaled(factor), exact, target, tolerance)
+    fitting = [value for value in memory if abs(memory[value] - target) <= tolerance * target]
+    if fitting:
+        return min(fitting, key=lambda value: _bent(value, exact))
+    return min(memory, key=lambda value: abs(memory[value] - target))
+
+
+def _bent(value: Any, exact: list[float]) -> Any:
+    """Return how far tuples, ``[..., n]``, are from proportional."""
+    return ((np.asarray(value) / exact - 1) ** 2).sum(axis=-1)
+
+
+def _bisect(price: Callable[[float], float], target: float, tolerance: float) -> float:
+    low = high = 1.0
+    while price(high) < target and high < 2**12:
+        low, high = high, high * 2
+    while price(low) > target and low > 2**-12:
+        low, high = low / 2, low
+    for _ in range(24):
+        middle = float(np.sqrt(low * high))
+        found = price(middle)
+        if abs(found - target) <= tolerance * target or high / low < 1 + 1e-4:
+            return middle
+        low, high = (middle, high) if found < target else (low, middle)
+    return middle
+
+
+def _refine(known, near: tuple[int, ...], exact: list[float], target: float, tolerance: float):
+    """Try tuples around ``near``, predicted by a quadratic that their true prices determine.
+
+    Parameters and multiply-adds are quadratic in widths and linear in depths, so that a few counts
+    predict thousands of combinations.
+    """
+    if abs(known(near) - target) <= tolerance * target:
+        return
+    n = len(near)
+    points = {near}
+    for i in range(n):
+        for change in (1, 2):
+            points.add(tuple(x + change * (j == i) for j, x in enumerate(near)))
+        points |= {tuple(x + (k in (i, j)) for k, x in enumerate(near)) for j in range(i)}
+    basis = _quadratic(np.array(sorted(points), float) - near)
+    prices = np.array([known(point) for point in sorted(points)])
+    weights, *_ = np.linalg.lstsq(basis, prices, rcond=None)
+    reach = NEAR if n <= 4 else 1
+    steps = np.array(list(itertools.product(range(-reach, reach + 1), repeat=n)))
+    steps = steps[(steps + near >= 1).all(axis=1)]
+    off = np.abs(_quadratic(steps.astype(float)) @ weights / target - 1)
+    # Those that fit first, the ones closest to proportional before the others.
+    bent = _bent(steps + near, exact)
+    for step in steps[np.lexsort((bent, off > 0.9 * tolerance))][:TRIES]:
+        if abs(known(tuple((step + near).tolist())) - target) <= tolerance * target:
+            return
+
+
+def _quadratic(x: np.ndarray) -> np.ndarray:
+    pairs = [x[:, i] * x[:, j] for i in range(x.shape[1]) for j in range(i + 1)]
+    return np.column_stack([np.ones(len(x)), x, *pairs])

@@ -1,0 +1,149 @@
+"""What an arm is made of, before anything runs: counts, layers, initial weights, data."""
+
+import dataclasses
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from cnn_jax import config as configs
+from cnn_jax import workdir
+from cnn_jax.analysis import summarize
+from cnn_jax.config import Config
+from cnn_jax.data.parts import Part
+from cnn_jax.experiment import Experiment, assemble, build_module
+from cnn_jax.train import compilation
+from cnn_jax.train.logging import TRAIN
+from cnn_jax.train.state import init_state
+
+PACKAGE = Path(__file__).parent.parent
+# What a cell computes does not depend on these.
+APART = ("ablation", "transfer", "cli.py", "__main__.py")
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """A data set as far as the arms' description needs it."""
+
+    image_shape: tuple[int, ...]
+    classes: int
+    examples: int  # to train on, validation left out
+    fingerprint: str  # of all pixels and labels; of a streamed set the labels and their order
+
+    @classmethod
+    def load(cls, config: Config) -> "Data":
+        """Read the data set that a config names."""
+        experiment = assemble(config)
+        digest = hashlib.sha256()
+        for name, part in experiment.parts.items():
+            digest.update(f"{name} {part.image_shape}".encode() + part.labels.tobytes())
+            kept = part.images if isinstance(part, Part) else part.rows
+            digest.update(np.ascontiguousarray(kept).data)
+        examples = len(experiment.parts[TRAIN])
+        classes = len(experiment.classes)
+        return cls(experiment.image_shape, classes, examples, digest.hexdigest()[:16])
+
+    def steps(self, config: Config) -> int:
+        """Return the optimizer updates of a run."""
+        parts: Any = {TRAIN: range(self.examples)}  # their number is all that is asked for
+        return Experiment(config, self.module(config), parts, ()).total_steps
+
+    def module(self, config: Config) -> Any:
+        """Return the network that a config describes, for these classes."""
+        config = configs.override(config, ())
+        config.data.classes = self.classes
+        return build_module(config)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """An initial tensor: its shape, a digest of its bits, and whether all its values are one."""
+
+    shape: tuple[int, ...]
+    digest: str
+    constant: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Described:
+    """An arm's network: numbers, layers by kind, initial tensors by path."""
+
+    params: int
+    macs: int
+    kinds: dict[str, int]
+    initial: dict[str, Tensor]
+
+
+def count(config: Config, data: Data) -> tuple[int, int]:
+    """Return (parameters, multiply-adds of one image)."""
+    counted = summarize(data.module(config), data.image_shape)
+    return counted.params, counted.macs
+
+
+def describe(config: Config, data: Data) -> Described:
+    """Count a network and draw its initial weights with the config's seed."""
+    module = data.module(config)
+    counted = summarize(module, data.image_shape)
+    kinds = Counter(row.kind for row in counted.rows)
+    return Described(
+        counted.params, counted.macs, dict(kinds), initial_tensors(module, config, data)
+    )
+
+
+def initial_tensors(module: Any, config: Config, data: Data) -> dict[str, Tensor]:
+    """Return the tensors that a run of ``config`` starts from, by path."""
+
+    dtype = jnp.dtype(config.train.precision)
+
+    def draw() -> Any:
+        begin = init_state(module, optax.identity(), data.image_shape, config.seed, dtype)
+        return begin.variables
+
+    with jax.enable_x64(config.train.precision == "float64"):
+        variables = jax.device_get(compilation.hurried(jax.jit(draw))())
+    found = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
+        name = "/".join(str(key.key) for key in path)
+        bits = hashlib.sha256(np.ascontiguousarray(leaf).tobytes()).hexdigest()[:16]
+        found[name] = Tensor(tuple(leaf.shape), bits, bool(np.ptp(leaf) == 0))
+    return found
+
+
+def code_version() -> str:
+    """Return a digest of the source files that decide what a cell computes."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE)
+        if name.parts[0] not in APART:
+            digest.update(f"{name}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def digest(*parts: Any) -> str:
+    """Return a short digest of plain values."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+class Memo:
+    """Answers kept in a JSON file, so that a study asked again does not count again."""
+
+    def __init__(self, file: Path):
+        self._file = file
+        try:
+            self._known: dict[str, Any] = json.loads(file.read_text())
+        except (OSError, ValueError):  # not there, or cut short: it is only a memory
+            self._known = {}
+
+    def get(self, key: str, compute: Callable[[], Any]) -> Any:
+        """Return the plain value known under ``key``, computing it once."""
+        if key not in self._known:
+            self._known[key] = compute()
+            workdir.write(self._file, json.dumps(self._known))
+        return self._known[key]

@@ -1,0 +1,86 @@
+"""Gradient norms by block, before and after training: does the signal reach the first layers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from cnn_jax.data import order
+from cnn_jax.experiment import assemble
+from cnn_jax.run import load_run
+from cnn_jax.train import compilation
+from cnn_jax.train.logging import TRAIN
+from cnn_jax.train.loss import cross_entropy
+from cnn_jax.train.state import init_state
+
+
+def block_norms(
+    module: nn.Module, variables: Mapping[str, Any], images: jax.Array, labels: jax.Array
+) -> dict[str, jax.Array]:
+    """Return the norm of the loss's gradient in each block's parameters, by the block's name.
+
+    A block is a child of the network: ``stage1_block2``, ``conv1``. Images ``[N, H, W, C]`` are
+    normalised; BatchNorm takes their statistics, as in training, and dropout is off.
+    """
+    rest = {name: value for name, value in variables.items() if name != "params"}
+
+    def loss(params: Any) -> jax.Array:
+        logits, _ = module.apply(
+            {"params": params, **rest},
+            images,
+            train=True,
+            mutable=list(rest),
+            rngs={"dropout": jax.random.key(0)},
+        )
+        logits = logits[0] if isinstance(logits, tuple) else logits
+        return jnp.mean(cross_entropy(logits, labels))
+
+    grads = jax.grad(loss)(variables["params"])
+    return {name: optax.global_norm(block) for name, block in grads.items()}
+
+
+def measure(folder: Path) -> dict[str, dict[str, float]]:
+    """Return the block norms of a finished run on its first batch, at its ``start`` and ``end``."""
+    module, trained, config = load_run(folder)
+    with jax.enable_x64(config.train.precision == "float64"):
+        experiment = assemble(config)
+        part = experiment.parts[TRAIN]
+        rows = np.asarray(order.permutation(config.seed, 0, len(part)))[: config.data.batch_size]
+        dtype = experiment.dtype
+        images = experiment.scaled(jnp.asarray(np.stack([part.read(int(row)) for row in rows])))
+        labels = jnp.asarray(part.labels[rows])
+        shape = experiment.image_shape
+
+        def draw() -> Any:
+            return init_state(module, optax.identity(), shape, config.seed, dtype).variables
+
+        begin = compilation.hurried(jax.jit(draw))()
+        norms = compilation.hurried(
+            jax.jit(lambda variables: block_norms(module, variables, images, labels)), begin
+        )
+        found = {"start": norms(begin), "end": norms(trained)}
+        names = list(found["start"])  # jax sorts dicts by name; the network's own order is kept
+        ordered = [name for name in _running_order(module, images[:1]) if name in names]
+        return {
+            when: {name: float(values[name]) for name in ordered} for when, values in found.items()
+        }
+
+
+def _running_order(module: nn.Module, image: jax.Array) -> list[str]:
+    """Return the names of a network's children in the order in which they run."""
+    seen: list[str] = []
+
+    def note(call, args, kwargs, context):
+        path = context.module.path
+        if len(path) == 1 and path[0] not in seen:
+            seen.append(path[0])
+        return call(*args, **kwargs)
+
+    with nn.intercept_methods(note):
+        jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), image)
+    return seen

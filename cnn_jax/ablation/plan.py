@@ -1,0 +1,238 @@
+"""A study worked out: every arm's config, the proofs, the cells; kept as plan.json."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cnn_jax import config as configs
+from cnn_jax import models, workdir
+from cnn_jax.ablation import budget, counting
+from cnn_jax.ablation.budget import Matched
+from cnn_jax.ablation.counting import Data, Described, Memo, Tensor
+from cnn_jax.ablation.proof import Proof, declared_differences, prove
+from cnn_jax.ablation.study import Arm, Study, set_field
+from cnn_jax.ablation.timing import step_time_ratio
+from cnn_jax.config import Config
+from cnn_jax.errors import BadInputError
+from cnn_jax.run import versions
+
+PLAN, MEMORY, CELLS = "plan.json", "counted.json", "cells"
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One arm with one seed; ``id`` is what its numbers depend on, in a digest."""
+
+    arm: str
+    seed: int
+    id: str
+    steps: int
+
+    @property
+    def folder(self) -> str:
+        """Return the cell's folder, beneath that of the cells."""
+        return f"{self.arm}-seed{self.seed}-{self.id}".replace("/", "_").replace(" ", "_")
+
+
+@dataclasses.dataclass(frozen=True)
+class ArmPlan:
+    """An arm: its control, its network's numbers, the config of its first seed as JSON."""
+
+    name: str
+    against: str | None
+    model: str
+    params: int
+    macs: int
+    steps: int
+    matched: Matched | None
+    config: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Everything that a report needs apart from what the cells measure."""
+
+    name: str
+    question: str
+    hypothesis: str
+    preset: str
+    data: str
+    endpoint: str
+    smallest: float
+    threats: tuple[str, ...]
+    gradients: bool
+    seeds: tuple[int, ...]
+    arms: tuple[ArmPlan, ...]
+    proofs: tuple[Proof, ...]
+    cells: tuple[Cell, ...]
+    code: str
+    fingerprints: dict[str, str]
+    command: str
+
+    def write(self, folder: Path) -> None:
+        """Keep the plan in the study's folder."""
+        workdir.write(folder / PLAN, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> "Plan":
+        """Return the plan kept in a study's folder; ``BadInputError`` if there is none."""
+        try:
+            held = json.loads((folder / PLAN).read_text())
+        except OSError:
+            raise BadInputError(f"--workdir: {str(folder)!r} holds no study (no {PLAN})") from None
+        arms = [
+            ArmPlan(**arm | {"matched": Matched(**arm["matched"]) if arm["matched"] else None})
+            for arm in held.pop("arms")
+        ]
+        proofs = tuple(Proof(**proof) for proof in held.pop("proofs"))
+        cells = tuple(Cell(**cell) for cell in held.pop("cells"))
+        sequences = {name: tuple(held.pop(name)) for name in ("threats", "seeds")}
+        return cls(arms=tuple(arms), proofs=proofs, cells=cells, **sequences, **held)
+
+
+def work_out(study: Study, folder: Path, *, preset: str, command: str) -> Plan:
+    """Match budgets, prove one factor, name the cells; nothing is trained.
+
+    Raises:
+        BadInputError: a config no run could use, a difference that is not declared, a budget out
+            of reach. Nothing but remembered counts is written before all of that has passed.
+    """
+    arms = {arm.name: arm for arm in study.arms}
+    made = {name: study.config(arm) for name, arm in arms.items()}
+    compared = [each for arm in arms.values() for each in arm.comparisons()]
+    for arm in compared:  # wrong fields stop before any counting
+        declared_differences(arm, made[arm.against or ""], made[arm.name])
+    data = _load(made)
+    workdir.check_writable(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    memo = Memo(folder / MEMORY)
+    code = counting.code_version()
+    matched = {}
+    for name, arm in arms.items():
+        if arm.match is not None:
+            found = _match(arm, made[name], made[arm.against or ""], data[name], memo, code)
+            set_field(made[name], arm.match.by, found.value)
+            matched[name] = found
+    described = {name: _describe(made[name], data[name], memo, code) for name in arms}
+    proofs = [prove(study, arm, made, described, data) for arm in compared]
+    plans = [
+        ArmPlan(
+            name,
+            arm.against,
+            made[name].model.name,
+            described[name].params,
+            described[name].macs,
+            data[name].steps(made[name]),
+            matched.get(name),
+            configs.to_json(made[name]),
+        )
+        for name, arm in arms.items()
+    ]
+    cells = [
+        Cell(plan.name, seed, _identity(made[plan.name], seed, data[plan.name], code), plan.steps)
+        for seed in range(study.seeds)
+        for plan in plans
+    ]
+    section = study.base.data
+    return Plan(
+        study.name,
+        study.question,
+        study.hypothesis,
+        preset,
+        section.name + (f" ({Path(section.dir).name})" if section.dir else ""),
+        study.endpoint,
+        study.smallest,
+        tuple(study.threats),
+        study.gradients,
+        tuple(range(study.seeds)),
+        tuple(plans),
+        tuple(proofs),
+        tuple(cells),
+        code,
+        {name: each.fingerprint for name, each in data.items()},
+        command,
+    )
+
+
+def cell_config(plan: Plan, cell: Cell) -> Config:
+    """Return the config of a cell."""
+    arm = next(arm for arm in plan.arms if arm.name == cell.arm)
+    config = read_config(arm.config)
+    config.seed = cell.seed
+    return config
+
+
+def read_config(text: str) -> Config:
+    """Return the config that ``configs.to_json`` wrote, held to have lost nothing."""
+    name = json.loads(text)["model"]["name"]
+    config = configs.from_json(text, models.fields(name))
+    if configs.to_json(config) != text:
+        raise BadInputError(
+            f"the config of {name!r} cannot be kept: a field set to None where the model's default "
+            "is another; take the model whose default it is"
+        )
+    return config
+
+
+def _load(made: dict[str, Config]) -> dict[str, Data]:
+    """Return each arm's data, read once where arms name the same."""
+    read: dict[str, Data] = {}
+    found = {}
+    for name, config in made.items():
+        section = json.loads(configs.to_json(config))["data"]
+        key = json.dumps(section | {"batch_size": 0, "augment": {}})
+        if key not in read:
+            read[key] = Data.load(config)
+        found[name] = read[key]
+    return found
+
+
+def _match(arm: Arm, config: Config, control: Config, data: Data, memo: Memo, code: str) -> Matched:
+    match = arm.match
+    assert match is not None
+    texts = configs.to_json(config), configs.to_json(control)
+    key = counting.digest("match", *texts, dataclasses.astuple(match), data.fingerprint, code)
+
+    def compute() -> dict[str, Any]:
+        cost = step_time_ratio(control, data) if match.budget == "step_time" else None
+        return dataclasses.asdict(budget.solve(config, control, match, data, cost))
+
+    found = memo.get(key, compute)
+    value, before = (
+        tuple(x) if isinstance(x, list) else x for x in (found["value"], found["before"])
+    )
+    return Matched(**found | {"value": value, "before": before})
+
+
+def _describe(config: Config, data: Data, memo: Memo, code: str) -> Described:
+    read_config(configs.to_json(config))
+    # What a network is depends on these fields alone, so arms may share an answer.
+    model = {name: repr(config.model[name]) for name in config.model}
+    shape = data.image_shape, data.classes, config.train.precision, config.seed
+    key = counting.digest("describe", model, shape, code)
+    found = memo.get(key, lambda: dataclasses.asdict(counting.describe(config, data)))
+    tensors = {
+        path: Tensor(tuple(tensor["shape"]), tensor["digest"], tensor["constant"])
+        for path, tensor in found["initial"].items()
+    }
+    return Described(**found | {"initial": tensors})
+
+
+def _identity(config: Config, seed: int, data: Data, code: str) -> str:
+    """Return the digest of config, seed, code, data and libraries."""
+    fields = {
+        name: value
+        for name, value in configs.leaves(config)
+        if name != "seed" and not name.startswith(configs.NEUTRAL)
+    }
+    order = list(configs.ordered(config.data.augment))
+    return counting.digest(
+        repr(sorted(fields.items())), order, seed, data.fingerprint, code, versions()
+    )
+
+
+def cells_of(plan: Plan, arm: str) -> Sequence[Cell]:
+    """Return an arm's cells, by seed."""
+    return [cell for cell in plan.cells if cell.arm == arm]

@@ -1,0 +1,162 @@
+"""A study's plots, as PNG and SVG."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnn_jax.ablation.plan import ArmPlan, Plan
+from cnn_jax.ablation.verdicts import Outcomes, Verdict, error
+from cnn_jax.train.logging import TRAIN, VALIDATION
+
+FORMATS = ("png", "svg")
+# Okabe and Ito's colours, told apart by colour-blind readers, then darker and lighter ones.
+COLOURS = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31"),
+    *("#004466", "#7A3500", "#00553E", "#7B4965", "#8F6200", "#9AD0F0", "#777777", "#C7A76C"),
+)
+
+
+def draw_all(
+    plan: Plan, outcomes: Outcomes, verdicts: Sequence[Verdict], gradients: Any, folder: Path
+) -> list[str]:
+    """Draw every plot for which there is something to show; return their names."""
+    if not any(outcomes[arm.name] for arm in plan.arms):
+        return []
+    drawn = []
+
+    def save(name: str, size: tuple[float, float], paint: Callable[[Any], None]) -> None:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+
+        # Text stays text, and no date or random id: the same study draws the same file.
+        with rc_context({"svg.fonttype": "none", "svg.hashsalt": "cnn-jax"}):
+            figure = Figure(figsize=size, layout="constrained", dpi=110)
+            paint(figure)
+            for kind in FORMATS:
+                date = {"Date": None} if kind == "svg" else None
+                figure.savefig(folder / f"{name}.{kind}", metadata=date)
+        drawn.append(name)
+
+    arms = [arm for arm in plan.arms if outcomes[arm.name]]
+    save("curves", (11, 4), lambda figure: _curves(figure, arms, outcomes))
+    height = 1.2 + 0.34 * len(arms)
+    save("endpoint", (8, height), lambda figure: _endpoint(figure, plan, arms, outcomes))
+    if any(verdict.points for verdict in verdicts):
+        height = 1.3 + 0.4 * len(verdicts)
+        save("differences", (8, height), lambda figure: _differences(figure, plan, verdicts))
+    save("cost", (10, 4.2), lambda figure: _cost(figure, plan, arms, outcomes))
+    if gradients:
+        save("gradients", (11, 4.2), lambda figure: _gradients(figure, arms, gradients))
+    return drawn
+
+
+def _style(axes: Any, **labels: str) -> None:
+    axes.set(**labels)
+    axes.grid(visible=True, alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _curves(figure: Any, arms: Sequence[ArmPlan], outcomes: Outcomes) -> None:
+    """Error against the step: mean over seeds, the band from the least to the largest."""
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, split in zip(panels, (TRAIN, VALIDATION), strict=True):
+        for index, arm in enumerate(arms):
+            by_step: dict[int, list[float]] = {}
+            for outcome in outcomes[arm.name].values():
+                for line in outcome.curve:
+                    if line["split"] == split:
+                        by_step.setdefault(line["step"], []).append(100 * (1 - line["accuracy"]))
+            if not by_step:
+                continue
+            steps = sorted(by_step)
+            colour = COLOURS[index % len(COLOURS)]
+            axes.plot(steps, [np.mean(by_step[s]) for s in steps], color=colour, label=arm.name)
+            low, high = ([f(by_step[s]) for s in steps] for f in (min, max))
+            axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
+        title = "training, while it learns" if split == TRAIN else split
+        _style(axes, xlabel="step", ylabel="error (%)" if split == TRAIN else "", title=title)
+        axes.set_ylim(bottom=0)
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize="small")
+
+
+def _endpoint(figure: Any, plan: Plan, arms: Sequence[ArmPlan], outcomes: Outcomes) -> None:
+    """The endpoint of every seed, and each arm's mean."""
+    axes = figure.subplots()
+    for index, arm in enumerate(arms):
+        errors = [100 * error(each, plan.endpoint) for each in outcomes[arm.name].values()]
+        spread = np.linspace(-0.18, 0.18, len(errors)) if len(errors) > 1 else [0.0]
+        colour = COLOURS[index % len(COLOURS)]
+        axes.scatter(errors, index + np.asarray(spread), color=colour, s=18, alpha=0.75, zorder=3)
+        axes.plot([np.mean(errors)] * 2, [index - 0.32, index + 0.32], color=colour, linewidth=2)
+    axes.set_yticks(range(len(arms)), [arm.name for arm in arms])
+    axes.invert_yaxis()
+    _style(axes, xlabel=f"{plan.endpoint} error (%): every seed, and the mean")
+
+
+def _differences(figure: Any, plan: Plan, verdicts: Sequence[Verdict]) -> None:
+    """Each comparison's interval, and the differences that do not matter."""
+    axes = figure.subplots()
+    matter = 100 * plan.smallest
+    axes.axvspan(-matter, matter, color="#009E73", alpha=0.1, linewidth=0)
+    axes.axvline(0, color="#777777", linewidth=1)
+    for index, verdict in enumerate(verdicts):
+        points = [100 * point for point in verdict.points.values()]
+        axes.scatter(points, [index] * len(points), color="#777777", s=12, alpha=0.7, zorder=3)
+        if verdict.found is not None:
+            low, high = (100 * float(end) for end in verdict.found.interval())
+            mean = 100 * float(verdict.found.mean)
+            axes.plot([low, high], [index] * 2, color="#0072B2", linewidth=2)
+            axes.plot(mean, index, "o", color="#0072B2", markersize=7, zorder=4)
+    axes.set_yticks(
+        range(len(verdicts)),
+        [f"{each.arm} against {each.control}\n{each.verdict}" for each in verdicts],
+        fontsize="small",
+    )
+    axes.set_ylim(len(verdicts) - 0.5, -0.5)
+    # Two seeds leave intervals of hundreds of points, beside which nothing else could be seen.
+    farthest = max(abs(100 * p) for each in verdicts for p in each.points.values())
+    limit = min(max(3 * farthest, 2 * matter), 100)
+    low, high = axes.get_xlim()
+    axes.set_xlim(max(low, -limit), min(high, limit))
+    label = f"difference in {plan.endpoint} error (points), 95 % interval\nshaded: does not matter"
+    _style(axes, xlabel=label)
+
+
+def _cost(figure: Any, plan: Plan, arms: Sequence[ArmPlan], outcomes: Outcomes) -> None:
+    """Multiply-adds and parameters against the endpoint."""
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, name in zip(panels, ("macs", "params"), strict=True):
+        for index, arm in enumerate(arms):
+            errors = [100 * error(each, plan.endpoint) for each in outcomes[arm.name].values()]
+            colour = COLOURS[index % len(COLOURS)]
+            cost = getattr(arm, name)
+            axes.plot([cost] * 2, [min(errors), max(errors)], color=colour, alpha=0.5)
+            axes.plot(cost, np.mean(errors), "o", color=colour, label=arm.name)
+        axes.set_xscale("log")
+        label = {"macs": "multiply-adds an image", "params": "parameters"}[name]
+        _style(axes, xlabel=label, ylabel=f"{plan.endpoint} error (%)" if name == "macs" else "")
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize="small")
+
+
+def _gradients(figure: Any, arms: Sequence[ArmPlan], gradients: Any) -> None:
+    """The gradient's norm by block, from input to output, before and after training."""
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, when in zip(panels, ("start", "end"), strict=True):
+        for index, arm in enumerate(arms):
+            if arm.name not in gradients:
+                continue
+            norms = np.array([list(each[when].values()) for each in gradients[arm.name]])
+            depth = np.linspace(0, 1, norms.shape[1])
+            colour = COLOURS[index % len(COLOURS)]
+            mean = np.exp(np.log(np.maximum(norms, 1e-30)).mean(axis=0))
+            axes.plot(depth, mean, color=colour, label=arm.name, marker=".", markersize=4)
+        axes.set_yscale("log")
+        title = "initial weights" if when == "start" else "trained weights"
+        label = "norm of the gradient, mean over seeds" if when == "start" else ""
+        _style(axes, xlabel="block, from input (0) to head (1)", ylabel=label, title=title)
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize="small")

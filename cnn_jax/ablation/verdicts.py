@@ -1,0 +1,114 @@
+"""The verdict of each comparison, from what the cells measured."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from cnn_jax.ablation import stats
+from cnn_jax.ablation.cells import Outcome
+from cnn_jax.ablation.plan import Plan
+from cnn_jax.ablation.stats import ALPHA, Difference
+from cnn_jax.errors import BadInputError
+from cnn_jax.train.logging import TEST
+
+BETTER, WORSE, EQUIVALENT, INCONCLUSIVE = "better", "worse", "equivalent", "inconclusive"
+
+Outcomes = Mapping[str, Mapping[int, Outcome]]  # arm -> seed -> what it measured
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """An arm against its control; differences are of errors, arm minus control.
+
+    Attributes:
+        arm: its name.
+        control: the name of its control.
+        verdict: better, worse, equivalent or inconclusive.
+        points: seed -> difference, of the seeds that both have.
+        missing: the seeds that one of them lacks; any makes the verdict inconclusive.
+        found: mean and variances, None with seeds missing.
+        p_different: of 'no difference', adjusted for all comparisons of the study.
+        p_equivalent: of 'a difference that matters', adjusted likewise.
+        detectable: the true difference that this many seeds find with a probability of 80 %.
+        seeds_needed: for an inconclusive one, the seeds that would decide it; None: no number.
+    """
+
+    arm: str
+    control: str
+    verdict: str
+    points: dict[int, float]
+    missing: tuple[int, ...]
+    found: Difference | None
+    p_different: float
+    p_equivalent: float
+    detectable: float | None
+    seeds_needed: int | None
+
+
+def error(outcome: Outcome, split: str) -> float:
+    """Return the share of a split that a cell got wrong."""
+    if split not in outcome.result["metrics"]:
+        raise BadInputError(f"the cells have no {split} part; data.validation is 0")
+    return 1 - outcome.result["metrics"][split]["accuracy"]
+
+
+def decide(mean: float, p_different: float, p_equivalent: float) -> str:
+    """Return the verdict of a difference in error, by its adjusted p-values.
+
+    A difference that is found, and found to be too small to matter, is an equivalence.
+    """
+    if p_equivalent < ALPHA:
+        return EQUIVALENT
+    if p_different < ALPHA:
+        return BETTER if mean < 0 else WORSE
+    return INCONCLUSIVE
+
+
+def judge(plan: Plan, outcomes: Outcomes) -> list[Verdict]:
+    """Return the verdicts of a study's comparisons, in the order of their proofs."""
+    pairs = [(proof.arm, proof.control) for proof in plan.proofs]
+    drawn = [_difference(plan, outcomes, *pair) for pair in pairs]
+    # Comparisons that lack seeds count among those that the p-values are adjusted for.
+    different = stats.holm([1.0 if d is None else float(d.p_different()) for d in drawn])
+    equivalent = stats.holm(
+        [1.0 if d is None else float(d.p_equivalent(plan.smallest)) for d in drawn]
+    )
+    alpha = ALPHA / len(pairs)
+    verdicts = []
+    for (arm, control), found, p, q in zip(pairs, drawn, different, equivalent, strict=True):
+        both = outcomes[arm].keys() & outcomes[control].keys()
+        points = {
+            seed: error(outcomes[arm][seed], plan.endpoint)
+            - error(outcomes[control][seed], plan.endpoint)
+            for seed in plan.seeds
+            if seed in both
+        }
+        missing = tuple(seed for seed in plan.seeds if seed not in both)
+        verdict = INCONCLUSIVE if found is None else decide(float(found.mean), p, q)
+        needed = None
+        if found is not None and verdict == INCONCLUSIVE:
+            needed = stats.seeds_needed(found, plan.smallest, alpha=alpha)
+        finest = None if found is None else stats.detectable(found, alpha=alpha)
+        verdicts.append(
+            Verdict(arm, control, verdict, points, missing, found, p, q, finest, needed)
+        )
+    return verdicts
+
+
+def _difference(plan: Plan, outcomes: Outcomes, arm: str, control: str) -> Difference | None:
+    """Return the paired difference; None where a seed is missing in either arm."""
+    if any(seed not in outcomes[name] for name in (arm, control) for seed in plan.seeds):
+        return None
+    pairs = [(outcomes[arm][seed], outcomes[control][seed]) for seed in plan.seeds]
+    return compare(pairs, plan.endpoint)
+
+
+def compare(pairs: Sequence[tuple[Outcome, Outcome]], endpoint: str) -> Difference:
+    """Return the difference in error of (arm, control) pairs of cells."""
+    if endpoint == TEST:
+        wrong = [control.right.astype(np.int8) - arm.right for arm, control in pairs]
+        return stats.paired(np.stack(wrong))
+    examples = min(arm.result["metrics"][endpoint]["examples"] for arm, _ in pairs)
+    means = [error(arm, endpoint) - error(control, endpoint) for arm, control in pairs]
+    return stats.paired_means(means, examples)

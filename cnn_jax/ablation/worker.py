@@ -1,0 +1,84 @@
+"""A process that trains cells: ``python -m cnn_jax.ablation.worker SLOT OF``.
+
+It reads folders, one a line, and answers each with ``done`` or ``failed``. It stops, with the
+state of the running cell saved, at SIGTERM, and when nobody is left to ask for more, so that a
+killed study leaves nothing running. What a cell prints goes into its log.txt.
+"""
+
+import glob
+import os
+import queue
+import signal
+import sys
+import threading
+from pathlib import Path
+
+
+def visible_gpus() -> list[str]:
+    """Return the names of NVIDIA's devices that a process may use, without asking a library."""
+    if os.environ.get("JAX_PLATFORMS", "cuda").split(",")[0] not in ("cuda", "gpu"):
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name for name in visible.split(",") if name]
+    return [path.removeprefix("/dev/nvidia") for path in sorted(glob.glob("/dev/nvidia[0-9]*"))]
+
+
+def take_share(slot: int, of: int) -> None:
+    """Leave other workers their devices: a GPU each, or a share of the cores. Before jax."""
+    if of == 1:
+        return
+    gpus = visible_gpus()
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+        if of > len(gpus):
+            os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    elif hasattr(os, "sched_setaffinity"):  # not on macOS
+        cores = sorted(os.sched_getaffinity(0))
+        if len(cores) >= of:
+            os.sched_setaffinity(0, cores[slot::of])
+
+
+def main() -> int:
+    """Serve requests until there are no more; return the exit status."""
+    take_share(int(sys.argv[1]), int(sys.argv[2]))
+    from cnn_jax.memory import tune_malloc
+
+    tune_malloc()
+    from cnn_jax.data.cache import cache_dir
+    from cnn_jax.train.compilation import keep_compiled
+
+    keep_compiled(cache_dir() / "compiled")
+    from cnn_jax.ablation import cells
+    from cnn_jax.train.loop import StoppedError
+
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    requests: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    busy = threading.Event()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            requests.put(line.rstrip("\n"))
+        requests.put(None)
+        if busy.is_set():  # whoever asked is gone; the loop saves and stops
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=listen, daemon=True).start()
+    while (request := requests.get()) is not None:
+        folder = Path(request)
+        log = os.open(folder / cells.LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
+        busy.set()
+        try:
+            finished = cells.run(folder)
+        except StoppedError as error:
+            return 128 + error.signum
+        busy.clear()
+        print("done" if finished else "failed", file=answers)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

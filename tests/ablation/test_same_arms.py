@@ -1,0 +1,40 @@
+"""Real studies of two arms that are the same: how often the engine tells them apart."""
+
+import numpy as np
+import pytest
+
+import cnn_jax
+from cnn_jax.ablation import cells, stats
+from cnn_jax.ablation.verdicts import BETTER, WORSE, compare, decide
+from tests.ablation import tiny
+
+POOL, SEEDS, STUDIES = 40, 10, 40
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory) -> list[cells.Outcome]:
+    """Train one config with many seeds."""
+    trained = []
+    for seed in range(POOL):
+        folder = tmp_path_factory.mktemp("cell") / "run"
+        config = tiny.config()
+        config.seed = seed
+        config.checkpoint.every = config.eval.every = config.train.steps
+        cnn_jax.train_and_evaluate(config, folder)
+        outcome = cells.outcome(folder)
+        assert outcome is not None
+        trained.append(outcome)
+    return trained
+
+
+@pytest.mark.slow
+def test_at_most_6_of_40_are_told_apart(pool):
+    assert len({outcome.right.tobytes() for outcome in pool}) == POOL  # the seeds do something
+    chance = np.random.default_rng(0)
+    said = []
+    for _ in range(STUDIES):
+        drawn = [pool[i] for i in chance.permutation(POOL)[: 2 * SEEDS]]
+        found = compare(list(zip(drawn[:SEEDS], drawn[SEEDS:], strict=True)), "test")
+        (p,), (q,) = stats.holm([found.p_different()]), stats.holm([found.p_equivalent(0.001)])
+        said.append(decide(float(found.mean), p, q))
+    assert sum(verdict in (BETTER, WORSE) for verdict in said) <= 6
