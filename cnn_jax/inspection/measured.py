@@ -7,6 +7,7 @@ import numpy as np
 from cnn_jax import batch_grid
 from cnn_jax.analysis import pictures, reach, shifts
 from cnn_jax.analysis.pictures import HEAT, Chart, Panel
+from cnn_jax.errors import BadInputError
 from cnn_jax.inspection.subject import Subject, pixels_of, spread
 from cnn_jax.train.logging import TEST
 
@@ -16,6 +17,8 @@ def draw_receptive_field(subject: Subject, folder: Path) -> list[Path]:
     probe = subject.probe
     known = [name for name in probe.maps if name in subject.views]
     layers = [probe.layer(subject.layer)] if subject.layer else spread(known, 4)
+    if not layers:
+        raise BadInputError("--what=receptive-field: no layer puts out images")
     panels = []
     for layer in layers:
         found = reach.reach(probe, layer, subject.views.get(layer), seed=subject.seed)
@@ -42,14 +45,10 @@ def draw_shifts(subject: Subject, folder: Path) -> list[Path]:
     known = [n for n in probe.maps if n in subject.views and all(a.jump for a in subject.views[n])]
     known = [n for n in known if all(a.position is not None for a in subject.views[n])]
     errors = shifts.equivariance_error(probe, x[:64], spread(known, 6), subject.views, places)
-    charts = [
-        Chart({"": (places, list(100 * same))}, "shift (pixels)", "same class (%)"),
-        Chart(
-            {name: (places, list(found)) for name, found in errors.items()},
-            "shift (pixels)",
-            "equivariance error",
-        ),
-    ]
+    charts = [Chart({"": (places, list(100 * same))}, "shift (pixels)", "same class (%)")]
+    if errors:  # a network without maps has none
+        curves = {name: (places, list(found)) for name, found in errors.items()}
+        charts.append(Chart(curves, "shift (pixels)", "equivariance error"))
     file = folder / "shifts.png"
     pictures.chart(charts, file, f"translation, {len(x)} test images: {subject.title}")
     return [file]
