@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -74,9 +75,15 @@ def _parser() -> argparse.ArgumentParser:
     inspect = add("inspect", _inspect, "look inside a network, or at what it is given")
     inspect.add_argument("--workdir", metavar="DIR", help="the run's folder")
     inspect.add_argument("--config", metavar="FILE.py[:ARG]", help="batch: instead of a run")
-    inspect.add_argument("--what", required=True, choices=sorted(INSPECT), help="what to look at")
+    inspect.add_argument("--what", required=True, metavar="KIND", help="what to draw, or 'all'")
     inspect.add_argument("--out", required=True, metavar="DIR", help="where the pictures go")
-    inspect.add_argument("--step", type=int, default=0, metavar="N", help="batch: of this step")
+    inspect.add_argument("--layer", metavar="NAME", help="of the network, such as conv1")
+    inspect.add_argument("--unit", type=int, metavar="N", help="a channel of the layer")
+    text = "of the checkpoint (the newest); batch: of the batch (0)"
+    inspect.add_argument("--step", type=int, metavar="N", help=text)
+    inspect.add_argument("--seed", type=int, default=0, help="of whatever is random (0)")
+    inspect.add_argument("images", nargs="*", metavar="IMAGE", help="else some of the test set")
+    inspect.epilog = "--config.data.FIELD=VALUE takes other data"
 
     summary = add("summary", _summary, "layer by layer: shapes, parameters, MACs, receptive field")
     summary.add_argument("--model", required=True, metavar="NAME", help="a model of the zoo")
@@ -88,6 +95,40 @@ def _parser() -> argparse.ArgumentParser:
     weights.add_argument("--model", required=True, metavar="NAME", help="a model of the zoo")
     weights.add_argument("--from", required=True, dest="file", metavar="FILE", help="the weights")
     weights.add_argument("--workdir", required=True, metavar="DIR", help="the run's folder")
+
+    plan = add("plan", _plan, "compile the train step for a TPU slice: memory, FLOPs, collectives")
+    plan.add_argument("--config", required=True, metavar="FILE.py[:ARG]", help="the experiment")
+    plan.add_argument("--topology", required=True, help="the slice, such as v5e:2x2 or v4:2x2x1")
+    plan.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+    plan.epilog = "--config.a.b=VALUE overrides a field of the config"
+
+    export = add("export", _export, "write a run's network and weights as one file for jax alone")
+    export.add_argument("--workdir", required=True, metavar="DIR", help="the run's folder")
+    export.add_argument("--to", required=True, metavar="FILE", help="the file to write")
+    export.add_argument("--step", type=int, metavar="N", help="of the checkpoint; the newest")
+
+    predict = add("predict", _predict, "the top classes of image files, one JSON object a line")
+    predict.add_argument("--workdir", required=True, metavar="DIR", help="the run's folder")
+    predict.add_argument("--step", type=int, metavar="N", help="of the checkpoint; the newest")
+    predict.add_argument("--top", type=int, default=5, metavar="N", help="classes shown (5)")
+    predict.add_argument("--names", metavar="FILE", help="the classes' names, one a line")
+    predict.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
+    predict.epilog = "--config.data.FIELD=VALUE takes another size or normalisation"
+
+    search = add(
+        "search-images", _search, "the images most similar to others, as a layer sees them"
+    )
+    search.add_argument("--workdir", required=True, metavar="DIR", help="the run's folder")
+    search.add_argument("--index", required=True, metavar="FILE", help="made if there is none")
+    search.add_argument("--images", metavar="DIR", help="what to index; the test set if unset")
+    search.add_argument("--layer", metavar="NAME", help="whose outputs count; the last but one")
+    search.add_argument("--step", type=int, metavar="N", help="of the checkpoint; the newest")
+    search.add_argument("--top", type=int, default=10, metavar="N", help="neighbours (10)")
+    search.add_argument("--method", default="exact", help="exact (default) or faiss")
+    search.add_argument("--measure", action="store_true", help="print the precision of the search")
+    search.add_argument("--sheet", metavar="FILE.png", help="draw queries with their neighbours")
+    search.add_argument("queries", nargs="*", metavar="IMAGE", help="image files")
+    search.epilog = "--config.data.FIELD=VALUE takes other data"
     return parser
 
 
@@ -140,12 +181,30 @@ def _prepare(arguments: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
-def _inspect(arguments: argparse.Namespace, rest: list[str]) -> int:
-    print(INSPECT[arguments.what](arguments, rest))
+def _inspect(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    from cnn_jax import inspection
+
+    inspection.check(arguments.what)
+    if arguments.what == "batch":
+        print(_batch(arguments, overrides))
+        return 0
+    if arguments.workdir is None or arguments.config is not None:
+        raise BadInputError(f"--what={arguments.what} takes --workdir=DIR of a run")
+    subject = inspection.open_run(
+        arguments.workdir,
+        arguments.images,
+        step=arguments.step,
+        layer=arguments.layer,
+        unit=arguments.unit,
+        seed=arguments.seed,
+        overrides=overrides,
+    )
+    for file in inspection.inspect(subject, arguments.what, arguments.out):
+        print(file)
     return 0
 
 
-def _inspect_batch(arguments: argparse.Namespace, overrides: list[str]) -> Path:
+def _batch(arguments: argparse.Namespace, overrides: list[str]) -> Path:
     from cnn_jax import batch_grid, experiment, workdir
 
     if (arguments.workdir is None) == (arguments.config is None):
@@ -157,11 +216,7 @@ def _inspect_batch(arguments: argparse.Namespace, overrides: list[str]) -> Path:
         if held is None:
             raise BadInputError(f"--workdir: {arguments.workdir!r} holds no run")
         config = experiment.complete(held, overrides)
-    return batch_grid.draw(experiment.assemble(config), arguments.out, arguments.step)
-
-
-# What there is to look at: (flags, the rest of the command line) -> what is printed.
-INSPECT: dict[str, Callable[[argparse.Namespace, list[str]], Any]] = {"batch": _inspect_batch}
+    return batch_grid.draw(experiment.assemble(config), arguments.out, arguments.step or 0)
 
 
 def _summary(arguments: argparse.Namespace, rest: list[str]) -> int:
@@ -227,4 +282,63 @@ def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:
         arguments.workdir, split=arguments.split, step=arguments.step, overrides=overrides
     )
     print(json.dumps(measured))
+    return 0
+
+
+def _plan(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    # Nothing runs on a device; libtpu must not look for a TPU that other programs may hold.
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    from cnn_jax import experiment
+    from cnn_jax.plan import plan
+
+    found = plan(experiment.load_config(arguments.config, overrides), arguments.topology)
+    print(json.dumps(found.to_dict()) if arguments.json else "\n".join(found.lines()))
+    return 0
+
+
+def _export(arguments: argparse.Namespace, rest: list[str]) -> int:
+    _no_more(rest)
+    from cnn_jax.exported import export_run
+
+    about = export_run(arguments.workdir, arguments.to, step=arguments.step)
+    print(json.dumps({"file": arguments.to} | about))
+    return 0
+
+
+def _predict(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    from cnn_jax.predict import predict
+
+    found = predict(
+        arguments.workdir,
+        arguments.images,
+        step=arguments.step,
+        top=arguments.top,
+        names=arguments.names,
+        overrides=overrides,
+    )
+    for line in found:
+        print(json.dumps(line))
+    return 0
+
+
+def _search(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    from cnn_jax import inspection, search
+
+    for line in search.search_images(
+        inspection.open_run(
+            arguments.workdir,
+            arguments.queries,
+            step=arguments.step,
+            overrides=overrides,
+        ),
+        arguments.index,
+        arguments.queries,
+        images=arguments.images,
+        layer=arguments.layer,
+        top=arguments.top,
+        method=arguments.method,
+        measured=arguments.measure,
+        sheet=arguments.sheet,
+    ):
+        print(json.dumps(line))
     return 0

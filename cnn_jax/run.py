@@ -82,7 +82,7 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
     first = distributed.is_first()
     writers = []
     if first:
-        workdir.create(folder, config)
+        workdir.create(folder, config, experiment.classes)
         plain = json.loads(configs.to_json(config))
         writers = [open_writer(name, folder, plain) for name in config.train.writers]
     distributed.wait_for_all("run's folder made")
@@ -209,14 +209,14 @@ def load_run(
         step: of the checkpoint; the newest if None.
         ema: take the running mean of the parameters, of a run that has ``optim.ema``.
     """
-    module, variables, config, _ = _load(Path(folder), step, ema=ema)
+    module, variables, config, _ = load_step(Path(folder), step, ema=ema)
     return module, variables, config
 
 
-def _load(
+def load_step(
     folder: Path, step: int | None, *, ema: bool = False
 ) -> tuple[nn.Module, Variables, Config, int]:
-    """Return (module, variables, config, step) of a run's checkpoint."""
+    """Return (module, variables, config, step) of a run's checkpoint; the newest if None."""
     config = workdir.read_config(folder)
     if config is None:
         raise BadInputError(f"--workdir: {str(folder)!r} holds no run (no {workdir.CONFIG})")
@@ -251,7 +251,7 @@ def evaluate_run(
     Returns:
         The metrics, with ``split`` and ``step``.
     """
-    _, variables, config, step = _load(Path(folder), step)
+    _, variables, config, step = load_step(Path(folder), step)
     for flag in overrides:
         if not flag.startswith("--config.data."):
             raise BadInputError(f"{flag}: evaluation takes --config.data.FIELD=VALUE only")

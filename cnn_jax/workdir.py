@@ -14,7 +14,7 @@ from cnn_jax.config import Config
 from cnn_jax.errors import BadInputError
 
 CONFIG, METRICS, RESULT, CURVES = "config.json", "metrics.jsonl", "result.json", "curves.png"
-CHECKPOINTS, PROFILE = "checkpoints", "profile"
+CHECKPOINTS, PROFILE, CLASSES = "checkpoints", "profile", "classes.json"
 PREDICTIONS = "predictions.npz"  # of the test set: label and predicted, int32 [N]
 
 
@@ -52,15 +52,21 @@ def read_result(workdir: Path) -> dict[str, Any] | None:
     return json.loads(file.read_text()) if file.exists() else None
 
 
-def check_writable(workdir: Path) -> None:
+def read_classes(workdir: Path) -> list[str] | None:
+    """Return the names of a run's classes, or None where it knows none."""
+    file = workdir / CLASSES
+    return json.loads(file.read_text()) if file.exists() else None
+
+
+def check_writable(workdir: Path, flag: str = "--workdir") -> None:
     """Raise ``BadInputError`` if the folder cannot be made or written; leaves nothing behind."""
     place = workdir
     while not place.exists() and place != place.parent:
         place = place.parent
     if not place.is_dir():
-        raise BadInputError(f"--workdir: {str(place)!r} is a file, not a folder; choose another")
+        raise BadInputError(f"{flag}: {str(place)!r} is a file, not a folder; choose another")
     if not os.access(place, os.W_OK | os.X_OK):
-        raise BadInputError(f"--workdir: {str(place)!r} is not writable; choose another")
+        raise BadInputError(f"{flag}: {str(place)!r} is not writable; choose another")
 
 
 def check_same(workdir: Path, config: Config, *, ignore: Sequence[str] = ()) -> bool:
@@ -80,10 +86,12 @@ def check_same(workdir: Path, config: Config, *, ignore: Sequence[str] = ()) -> 
     return True
 
 
-def create(workdir: Path, config: Config) -> None:
-    """Make the folder, if needed, and note the run's config in it."""
+def create(workdir: Path, config: Config, classes: Sequence[str] | None = None) -> None:
+    """Make the folder, if needed, and note the run's config in it, and its classes' names."""
     try:
         workdir.mkdir(parents=True, exist_ok=True)
+        if classes is not None:
+            write(workdir / CLASSES, json.dumps(list(classes)) + "\n")
         write(workdir / CONFIG, configs.to_json(config))
     except OSError as error:
         raise BadInputError(f"--workdir: {str(workdir)!r}: {error.strerror}") from None

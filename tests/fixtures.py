@@ -3,11 +3,19 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+
+from cnn_jax import config as configs
+from cnn_jax import models, workdir
+from cnn_jax.train.checkpoint import Checkpoints
 
 SMALL = [
     "--config=configs/lenet5_digits.py",
@@ -22,7 +30,9 @@ SMALL = [
 ABANDONED = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-def write_images(folder: Path, *, per_class: int = 8, side: int = 8, classes: str = "ab") -> None:
+def write_images(
+    folder: Path, *, per_class: int = 8, side: int = 8, classes: Sequence[str] = "ab"
+) -> None:
     """Write PNGs whose brightness tells their class, with seeded noise."""
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True)
@@ -50,3 +60,33 @@ def run(*arguments: str, **extra: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         command(*arguments), capture_output=True, text=True, env=environment(**extra), check=False
     )
+
+
+def write_run(
+    folder: Path,
+    model: str,
+    *,
+    image_shape: tuple[int, int, int],
+    classes: Sequence[str] = "0123456789",
+    named: bool = True,
+    variables: Any = None,
+    **fields: Any,
+) -> tuple[Any, Any]:
+    """Write the folder of a run that was not trained; return its (module, variables)."""
+    height, width, channels = image_shape
+    config = configs.base_config()
+    config.model.name = model
+    configs.add_fields(config.model, models.fields(model) | fields)
+    config.data.image_size = height if height == width else (height, width)
+    config.data.classes = len(classes)
+    config.data.mean = tuple(0.3 + 0.1 * c for c in range(channels))
+    config.data.std = tuple(0.2 + 0.1 * c for c in range(channels))
+    module = models.create(model, num_classes=len(classes), **fields)
+    if variables is None:
+        variables = jax.jit(lambda key, x: module.init(key, x, train=False))(
+            jax.random.key(0), jnp.zeros((1, *image_shape))
+        )
+    workdir.create(folder, config, classes if named else None)
+    with Checkpoints(folder / workdir.CHECKPOINTS) as kept:
+        kept.save_network(variables)
+    return module, variables

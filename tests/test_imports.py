@@ -23,8 +23,10 @@ FLOORS = [
     {"workdir", "experiment"},
     {"feed"},
     {"programs"},
-    {"run", "imported", "batch_grid"},
-    {"ablation"},
+    {"run", "imported", "batch_grid", "plan"},
+    {"exported", "predict", "ablation"},
+    {"inspection"},
+    {"search"},
     {"cli"},
     {"__main__", "__init__"},
 ]
@@ -45,10 +47,13 @@ DOORS = {
     "requests": {"data/download.py"},
     "pickle": {"data/official.py", "transfer/state_dict.py"},
     "ml_collections": {"config.py"},
-    "matplotlib": {"train/curves.py", "batch_grid.py", "ablation/plots.py"},
+    "matplotlib": {
+        *("train/curves.py", "batch_grid.py", "analysis/pictures.py"),
+        "ablation/plots.py",
+    },
     "scipy": {"ablation/stats.py", "ablation/simulate.py"},
     "rich": {
-        *("data/progress.py", "train/logging.py", "analysis/table.py", "cli.py"),
+        *("data/progress.py", "train/logging.py", "analysis/table.py", "search.py", "cli.py"),
         "ablation/runner.py",
     },
     "safetensors": {"transfer/state_dict.py"},
@@ -56,6 +61,7 @@ DOORS = {
     "torch": {"transfer/compare.py", "transfer/reference.py", "transfer/state_dict.py"},
     "tensorboardX": {"train/writers.py"},
     "wandb": {"train/writers.py"},
+    "faiss": {"search.py"},  # when it is installed and asked for
     "argparse": {"cli.py", "ablation/command.py"},
     "signal": {"train/loop.py", "ablation/runner.py", "ablation/worker.py"},
     "time": {

@@ -1,5 +1,6 @@
 """A process that is really killed, at several moments, and what its run ends as."""
 
+import json
 import random
 import signal
 import subprocess
@@ -21,6 +22,8 @@ FLAGS = [
     "--config.train.log_every=5",
     "--config.eval.every=50",
     "--config.checkpoint.every=10",  # often, so that some kills fall into a save
+    "--config.optim.accumulate=2",
+    "--config.optim.ema=0.9",
 ]
 
 
@@ -47,9 +50,14 @@ def finish(folder: Path) -> None:
     assert process.returncode == 0, errors
 
 
-def bits(folder: Path) -> bytes:
+def bits(folder: Path) -> tuple[bytes, dict]:
+    """Return the parameters' bits, and the crc32 of every array of the last checkpoint."""
     _, variables, _ = cnn_jax.load_run(folder, step=STEPS)
-    return b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(variables))
+    notes = folder / "checkpoints" / str(STEPS) / "notes" / "metadata"
+    sums = json.loads(notes.read_text())["crc32"]
+    assert sums.keys() == {"network", "ema", "training"}
+    assert any("opt_state" in path for path in sums["training"])
+    return b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(variables)), sums
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +96,7 @@ def test_sigkill_at_several_moments_of_one_run(whole, tmp_path):
 def test_sigkill_at_random_moments(whole, tmp_path):
     chance = random.Random(7)
     folder = tmp_path / "run"
-    for step in sorted(chance.sample(range(STEPS - 60), 10)):
+    for step in sorted(chance.sample(range(STEPS - 30), 25)):
         kill(folder, step, chance.uniform(0, 0.05))
     finish(folder)
     assert_same(folder, whole)

@@ -5,7 +5,6 @@ user's module is counted as exactly as the zoo's.
 """
 
 import dataclasses
-import inspect
 import json
 import math
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ import jax.numpy as jnp
 
 from cnn_jax import ops
 from cnn_jax.analysis.jaxpr import multiply_adds, walk
+from cnn_jax.analysis.probe import inference
 from cnn_jax.analysis.receptive_field import View, field_and_jump, input_view
 from cnn_jax.errors import BadInputError
 
@@ -108,23 +108,7 @@ def summarize(module: nn.Module, input_shape: Sequence[int]) -> Summary:
     Raises:
         BadInputError: the shape is not one of images.
     """
-    shape = tuple(input_shape)
-    if len(shape) not in (3, 4) or not all(isinstance(n, int) and n > 0 for n in shape):
-        raise BadInputError(f"input is H,W,C in pixels and channels, not {input_shape!r}")
-    shape = shape[-3:]
-    x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    takes_train = "train" in inspect.signature(type(module).__call__).parameters
-    mode: dict[str, Any] = {"train": False} if takes_train else {}
-    found: dict[tuple[str, ...], _Layer] = {}
-
-    def forward(variables, x):
-        with nn.intercept_methods(_marking(found)):
-            return module.apply(variables, x, **mode)
-
-    with ops.stock():
-        variables = jax.eval_shape(lambda key, x: module.init(key, x, **mode), jax.random.key(0), x)
-        program = jax.make_jaxpr(forward)(variables, x).jaxpr
-    layers = _walk(program, found)
+    shape, layers, variables = _trace(module, input_shape)
     params = flax.traverse_util.flatten_dict(variables.get("params", {}))
     for path, leaf in cast(dict[tuple[str, ...], Any], params).items():
         layer = layers.setdefault(path[:-1], _Layer(kind="not run"))
@@ -135,6 +119,37 @@ def summarize(module: nn.Module, input_shape: Sequence[int]) -> Summary:
         if layer.params or layer.macs or layer.kind.endswith("_pool")
     )
     return Summary(type(module).__name__, shape, rows)
+
+
+def views(module: nn.Module, input_shape: Sequence[int]) -> dict[str, View]:
+    """Return what each layer sees of the input, by its path, where that can be said.
+
+    Arguments and errors as for ``summarize``; of a layer's equations the last one counts.
+    """
+    _, layers, _ = _trace(module, input_shape)
+    return {"/".join(path): layer.view for path, layer in layers.items() if layer.view}
+
+
+def _trace(
+    module: nn.Module, input_shape: Sequence[int]
+) -> tuple[tuple[int, ...], dict[tuple[str, ...], _Layer], Any]:
+    """Return (H, W, C), the layers in their order, and the shapes of the variables."""
+    shape = tuple(input_shape)
+    if len(shape) not in (3, 4) or not all(isinstance(n, int) and n > 0 for n in shape):
+        raise BadInputError(f"input is H,W,C in pixels and channels, not {input_shape!r}")
+    shape = shape[-3:]
+    x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    mode = inference(module)
+    found: dict[tuple[str, ...], _Layer] = {}
+
+    def forward(variables, x):
+        with nn.intercept_methods(_marking(found)):
+            return module.apply(variables, x, **mode)
+
+    with ops.stock():
+        variables = jax.eval_shape(lambda key, x: module.init(key, x, **mode), jax.random.key(0), x)
+        program = jax.make_jaxpr(forward)(variables, x).jaxpr
+    return shape, _walk(program, found), variables
 
 
 def _marking(found: dict[tuple[str, ...], _Layer]):

@@ -76,7 +76,7 @@ def pixels(encoded: bytes, *, grey: bool | None = None) -> np.ndarray:
     Raises:
         ValueError: not an image that Pillow reads, or a truncated one; the message says which.
     """
-    image = _by_simplejpeg(encoded, grey, "RGB")
+    image = _by_simplejpeg(encoded, grey)
     return _by_pillow(encoded, grey) if image is None else image
 
 
@@ -85,15 +85,12 @@ def show(encoded: bytes, view: View, window: Callable[[int, int], Box] | None = 
 
     ``window`` is a function of the image's height and width, which replaces the view's own.
     """
-    # Pillow keeps colours in four bytes a pixel: decoded like that, they need not be copied.
-    image = _by_simplejpeg(encoded, view.grey, "RGBX")
-    if image is None:
-        image = _by_pillow(encoded, view.grey)
+    image = pixels(encoded, grey=view.grey)
     image = resize(image, view.size, (window or view.box)(*image.shape[:2]))
     return image if view.subsample is None else view.subsample(image)
 
 
-def _by_simplejpeg(encoded: bytes, grey: bool | None, colours: str) -> np.ndarray | None:
+def _by_simplejpeg(encoded: bytes, grey: bool | None) -> np.ndarray | None:
     """Decode a plain JPEG; return None for anything else, and for a damaged one."""
     if not encoded.startswith(JPEG) or EXIF in encoded[:HEADER]:
         return None
@@ -102,7 +99,7 @@ def _by_simplejpeg(encoded: bytes, grey: bool | None, colours: str) -> np.ndarra
         if kind not in ("Gray", "YCbCr", "RGB"):
             return None
         single = kind == "Gray" if grey is None else grey
-        return simplejpeg.decode_jpeg(encoded, "GRAY" if single else colours)
+        return simplejpeg.decode_jpeg(encoded, "GRAY" if single else "RGB")
     except ValueError:
         return None
 
@@ -129,15 +126,13 @@ def resize(image: np.ndarray, size: tuple[int, int], box: Box | None = None) -> 
     prevents aliasing. The whole image is the window if ``box`` is None.
 
     Args:
-        image: uint8 ``[H, W, 1, 3 or 4]``; of four channels the last is dropped.
-        size: of the result, uint8 ``[*size, 1 or 3]``.
+        image: uint8 ``[H, W, 1 or 3]``.
+        size: of the result, which has the same channels.
         box: the window, whose sides may lie between pixels.
     """
     height, width, channels = image.shape
-    kept = min(channels, 3)
     if image.shape[:2] == size and box in (None, (0, 0, width, height)):
-        return np.ascontiguousarray(image[..., :kept])
-    mode = {1: "L", 3: "RGB", 4: "RGBX"}[channels]
-    plain = Image.frombuffer(mode, (width, height), np.ascontiguousarray(image), "raw", mode, 0, 1)
+        return image
+    plain = Image.fromarray(image[..., 0] if channels == 1 else image)
     shown = plain.resize((size[1], size[0]), Image.Resampling.BILINEAR, box)
-    return np.asarray(shown).reshape(*size, channels)[..., :kept]
+    return np.asarray(shown).reshape(*size, channels)

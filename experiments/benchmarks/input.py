@@ -28,17 +28,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from PIL import Image
+from cnn_jax.memory import tune_malloc
 
-import cnn_jax
-from cnn_jax.config import base_config
-from cnn_jax.data import decode, resident, sources, stream, threads
-from cnn_jax.data.parts import Part, Stream
-from cnn_jax.data.reading import Wanted
-from cnn_jax.experiment import assemble, complete
+tune_malloc()  # as the command does, before jax is imported
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+from PIL import Image  # noqa: E402
+
+import cnn_jax  # noqa: E402
+from cnn_jax.config import base_config  # noqa: E402
+from cnn_jax.data import decode, resident, sources, stream, threads  # noqa: E402
+from cnn_jax.data.parts import Part, Stream  # noqa: E402
+from cnn_jax.data.reading import Wanted  # noqa: E402
+from cnn_jax.experiment import assemble, complete  # noqa: E402
 
 SIZE = 224
 BATCH = 128

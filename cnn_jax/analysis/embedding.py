@@ -1,0 +1,68 @@
+"""Similarity: images as vectors of a layer, and the nearest of them."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnn_jax.analysis.probe import Probe
+
+
+def embed(probe: Probe, layer: str, batches: Iterable[jax.Array]) -> np.ndarray:
+    """Return each image's vector, ``[N, D]``, of length 1.
+
+    A layer's output with rows and columns is averaged over them; then the vector is divided by
+    its Euclidean norm, so that a product of two is their cosine.
+    """
+
+    @jax.jit
+    def one(x):
+        maps = probe.read(x, [layer])[1][layer].astype(jnp.float32)
+        return normalised(maps.mean(axis=(1, 2)) if maps.ndim == 4 else maps)
+
+    return np.concatenate([np.asarray(one(x)) for x in batches])
+
+
+def normalised(vectors: Any) -> Any:
+    """Return vectors ``[N, D]`` divided by their norm; zeros stay zeros."""
+    norm = (vectors**2).sum(axis=1, keepdims=True) ** 0.5
+    return vectors / (norm + (norm == 0))
+
+
+def nearest(vectors: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ``k`` nearest of ``vectors`` ``[N, D]`` for each of ``queries`` ``[M, D]``, exact.
+
+    Returns:
+        (similarities ``[M, k]``, the most similar first; indices ``[M, k]``).
+    """
+
+    @jax.jit
+    def best(queries, vectors):
+        return jax.lax.top_k(queries @ vectors.T, k)
+
+    held, found = jnp.asarray(vectors), []
+    step = max(1, 2**24 // max(len(vectors), 1))  # similarities in memory at once
+    for start in range(0, len(queries), step):
+        found.append(jax.device_get(best(queries[start : start + step], held)))
+    return tuple(np.concatenate(part) for part in zip(*found, strict=True))  # type: ignore[return-value]
+
+
+def precision(labels: np.ndarray, own: np.ndarray, neighbours: np.ndarray) -> float:
+    """Return the mean share of an image's neighbours that have its label.
+
+    Args:
+        labels: int ``[N]``, of the images that ``neighbours`` point to.
+        own: int ``[M]``, the labels asked for.
+        neighbours: int ``[M, k]``.
+    """
+    return float(np.mean(labels[neighbours] == own[:, None]))
+
+
+def without_self(rows: Sequence[int], neighbours: np.ndarray, k: int) -> np.ndarray:
+    """Return ``neighbours`` ``[M, k + 1]`` of images ``rows`` without themselves, ``[M, k]``."""
+    kept = []
+    for row, found in zip(rows, neighbours, strict=True):
+        kept.append([other for other in found if other != row][:k])
+    return np.array(kept)

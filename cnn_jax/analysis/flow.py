@@ -1,0 +1,58 @@
+"""Gradient flow: how the loss's gradient reaches each layer, and each pixel."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnn_jax.analysis.probe import Probe
+
+
+def layer_norms(tree: Any) -> dict[str, float]:
+    """Return the Euclidean norm of each layer's ``kernel`` in a tree of parameters, by its path."""
+    norms: dict[str, float] = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        *layer, name = (entry.key for entry in path)
+        if name == "kernel":
+            norms["/".join(layer)] = float(jnp.linalg.norm(leaf))
+    return norms
+
+
+def in_order(norms: dict[str, float], layers: Any) -> dict[str, float]:
+    """Return the entries of ``norms`` in the order of ``layers``; others are left out."""
+    return {name: norms[name] for name in layers if name in norms}
+
+
+def ratios(updates: dict[str, float], weights: dict[str, float]) -> dict[str, float]:
+    """Return the norm of each layer's update over that of its weights."""
+    return {name: update / max(weights[name], 1e-30) for name, update in updates.items()}
+
+
+def input_gradients(probe: Probe, images: jax.Array, key: jax.Array) -> np.ndarray:
+    """Return the gradient of a random mix of the logits by the pixels of each image, ``[N, D]``.
+
+    The mix is the same for all images.
+    """
+    classes = probe(images[:1]).shape[1]
+    mix = jax.random.normal(key, (classes,))
+    slope = jax.jit(jax.grad(lambda x: jnp.sum(probe(x) @ mix)))(images)
+    return np.asarray(slope).reshape(len(images), -1)
+
+
+def correlation(gradients: np.ndarray) -> np.ndarray:
+    """Return the cosine of gradients ``[N, D]`` by how many places they are apart, ``[N]``.
+
+    Balduzzi et al. 2017, section 2: along a line of inputs, plain networks' gradients turn into
+    white noise with depth, residual networks' keep some correlation.
+    """
+    length = np.linalg.norm(gradients, axis=1, keepdims=True)
+    unit = gradients / np.where(length > 0, length, 1)
+    cosines = unit @ unit.T
+    return np.array([np.mean(np.diagonal(cosines, apart)) for apart in range(len(unit))])
+
+
+def along_a_line(first: jax.Array, last: jax.Array, n: int) -> jax.Array:
+    """Return ``n`` images ``[n, H, W, C]`` evenly spaced from one to another."""
+    shares = jnp.linspace(0, 1, n)[:, None, None, None]
+    return first[None] * (1 - shares) + last[None] * shares

@@ -1,0 +1,165 @@
+"""A network with its weights in one file, which runs with jax alone.
+
+The file is a zip archive: ``metadata.json``; ``program.bin``, which ``jax.export`` wrote for CPU,
+CUDA and TPU with any number of images; ``weights.npz``, the program's first argument. Without this
+package it is read so (jax.export wants flatbuffers, which pip does not install along with jax):
+
+    import json, zipfile
+    import numpy as np
+    from jax import export
+
+    with zipfile.ZipFile(FILE) as archive:
+        about = json.loads(archive.read("metadata.json"))
+        program = export.deserialize(bytearray(archive.read("program.bin")))
+        with archive.open("weights.npz") as weights:
+            weights = dict(np.load(weights))
+    outputs = program.call(weights, images)  # uint8 [b, *about["image_shape"]]
+    outputs["probabilities"], outputs["logits"]  # [b, classes]
+"""
+
+import dataclasses
+import io
+import json
+import os
+import zipfile
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+
+from cnn_jax import ops, workdir
+from cnn_jax.data import resident
+from cnn_jax.errors import BadInputError
+from cnn_jax.experiment import build_module, input_shape
+from cnn_jax.run import load_step
+
+FORMAT = 1
+PLATFORMS = ("cpu", "cuda", "tpu")
+METADATA, PROGRAM, WEIGHTS = "metadata.json", "program.bin", "weights.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """A network read from a file: call it with pixels.
+
+    Attributes:
+        about: the file's metadata: ``model``, ``image_shape`` (H, W, C), ``classes`` (how many),
+            ``class_names`` (or None), ``mean`` and ``std`` by channel, ``step``, versions.
+    """
+
+    about: dict[str, Any]
+    _program: export.Exported
+    _weights: dict[str, np.ndarray]
+
+    def __call__(self, images: Any) -> dict[str, jax.Array]:
+        """Map pixels uint8 ``[N, H, W, C]`` to ``logits`` and ``probabilities`` ``[N, classes]``.
+
+        Normalisation is part of the program. Raises ``BadInputError`` for other arrays.
+        """
+        shape = tuple(self.about["image_shape"])
+        if images.dtype != np.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != shape:
+            raise BadInputError(
+                f"the exported network takes uint8 [N, {', '.join(map(str, shape))}], "
+                f"not {images.dtype} {list(images.shape)}"
+            )
+        outputs: Any = self._program.call(self._weights, images)
+        return outputs
+
+
+def export_run(folder: str | Path, file: str | Path, *, step: int | None = None) -> dict[str, Any]:
+    """Write the network of a run with its weights as one file; return the file's metadata.
+
+    Args:
+        folder: of any run: finished, interrupted or imported.
+        file: to write; one that exists is replaced.
+        step: of the checkpoint; the newest if None.
+
+    Raises:
+        BadInputError: no such run or step, or a file that cannot be written.
+    """
+    folder, file = Path(folder), Path(file)
+    if file.is_dir() or not file.parent.is_dir():
+        what = "is a folder" if file.is_dir() else f"needs the folder {str(file.parent)!r}"
+        raise BadInputError(f"--to: {str(file)!r} {what}; give the name of a file to write")
+    _, variables, config, step = load_step(folder, step)
+    if config.train.precision == "float64":  # few programs that load it would have that enabled
+        config.train.precision = "float32"
+        variables = jax.tree.map(lambda x: np.asarray(x, np.float32), variables)
+    module, section = build_module(config), config.data
+    paths, structure = jax.tree_util.tree_flatten_with_path(variables)
+    weights = {_name(path): np.asarray(leaf) for path, leaf in paths}
+    order = [_name(path) for path, _ in paths]
+
+    def predict(weights, images):
+        variables = jax.tree.unflatten(structure, [weights[name] for name in order])
+        images = resident.scale(images, section.mean, section.std, config.train.precision)
+        logits: Any = module.apply(variables, images, train=False)
+        return {"logits": logits, "probabilities": jax.nn.softmax(logits)}
+
+    shape = input_shape(config)
+    (batch,) = export.symbolic_shape("b")
+    pixels = jax.ShapeDtypeStruct((batch, *shape), jnp.uint8)
+    with ops.stock():  # XLA's own operators: those that every platform has
+        program = export.export(jax.jit(predict), platforms=PLATFORMS)(weights, pixels)
+    about = {
+        "format": FORMAT,
+        "model": config.model.name,
+        "image_shape": shape,
+        "classes": section.classes,
+        "class_names": workdir.read_classes(folder),
+        "mean": section.mean,
+        "std": section.std,
+        "step": step,
+        "params": sum(leaf.size for leaf in jax.tree.leaves(variables["params"])),
+        "platforms": PLATFORMS,
+        "calling_convention": program.calling_convention_version,
+        "versions": {name: metadata.version(name) for name in ("cnn-jax", "jax")},
+    }
+    held = io.BytesIO()
+    np.savez(held, allow_pickle=False, **weights)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with zipfile.ZipFile(temporary, "w") as archive:
+            archive.writestr(METADATA, json.dumps(about, indent=2) + "\n")
+            archive.writestr(PROGRAM, bytes(program.serialize()), zipfile.ZIP_DEFLATED)
+            archive.writestr(WEIGHTS, held.getvalue())
+        temporary.replace(file)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise BadInputError(f"--to: {str(file)!r}: {error.strerror}") from None
+    return about
+
+
+def _name(path: Any) -> str:
+    return "/".join(entry.key for entry in path)
+
+
+def load_exported(file: str | Path) -> Exported:
+    """Return the network that ``export_run`` wrote.
+
+    Raises:
+        BadInputError: no such file, another file, a damaged one, or one of a newer format.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            about = json.loads(archive.read(METADATA))
+            if about["format"] > FORMAT:
+                raise BadInputError(
+                    f"{str(file)!r} has format {about['format']}, this version reads up to "
+                    f"{FORMAT}; update cnn-jax"
+                )
+            program = export.deserialize(bytearray(archive.read(PROGRAM)))
+            # Read whole, so that the archive's checksum is checked.
+            weights = dict(np.load(io.BytesIO(archive.read(WEIGHTS))))
+    except FileNotFoundError:
+        raise BadInputError(f"{str(file)!r}: no such file") from None
+    except BadInputError:
+        raise
+    except Exception as error:  # a damaged file raises whatever its reader meets
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BadInputError(f"{str(file)!r} is no exported network ({line})") from None
+    return Exported(about, program, weights)

@@ -1,0 +1,54 @@
+"""Style transfer: the first image in the manner of the second."""
+
+from pathlib import Path
+
+import numpy as np
+
+from cnn_jax.analysis import pictures, style
+from cnn_jax.analysis.pictures import Chart, Panel
+from cnn_jax.errors import BadInputError
+from cnn_jax.inspection.subject import Subject, spread
+
+CHART = {"content": 0, "style": 1}
+
+
+def draw_style(subject: Subject, folder: Path) -> list[Path]:
+    """Draw the first image in the manner of the second, and how both losses went.
+
+    It works with untrained weights too: random filters have textures of their own, which
+    resemble the style less the deeper they are.
+    """
+    if len(subject.pixels) < 2:
+        raise BadInputError("--what=style takes two images: the content, then the style")
+    layers = list(subject.probe.maps)
+    if not layers:
+        raise BadInputError("--what=style: no layer of the network puts out images")
+    content = (
+        subject.probe.layer(subject.layer, maps=True)
+        if subject.layer
+        else (layers[len(layers) // 2])
+    )
+    section = subject.config.data
+    mean, std = np.array(section.mean, np.float32), np.array(section.std, np.float32)
+    painted, history = style.transfer(
+        subject.probe,
+        subject.x[0],
+        subject.x[1],
+        content_layer=content,
+        style_layers=(chosen := spread(layers, 5)),
+        limits=(-mean / std, (1 - mean) / std),
+    )
+    seen = subject.visible(np.stack([subject.x[0], subject.x[1], painted]))
+    texts = (
+        f"content: {subject.captions[0]}\nheld at {content}",
+        f"style: {subject.captions[1]}\n{len(chosen)} layers to {chosen[-1]}",
+        "painted",
+    )
+    panels = [Panel(image, text) for image, text in zip(seen, texts, strict=True)]
+    picture, curves = folder / "style.png", folder / "style-losses.png"
+    pictures.draw([panels], picture, f"style transfer: {subject.title}", side=3)
+    steps, losses = list(range(len(history))), np.asarray(history)
+    lines = {name: (steps, list(losses[:, place])) for name, place in CHART.items()}
+    chart = Chart(lines, "step", "loss, relative to the content image's", log=False)
+    pictures.chart([chart], curves, f"style transfer: {subject.title}")
+    return [picture, curves]

@@ -1,0 +1,54 @@
+"""A page of all pictures of a run: one HTML file that needs no other."""
+
+import base64
+import html
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from cnn_jax import workdir
+from cnn_jax.errors import BadInputError
+from cnn_jax.inspection.subject import Subject
+
+FILE = "report.html"
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }
+img { max-width: 100%; display: block; margin: .5rem 0 }
+h2 { margin-top: 2.5rem; border-top: 1px solid #ccc; padding-top: 1rem }
+.left-out { color: #777 }
+"""
+
+
+def draw_all(
+    kinds: Mapping[str, Callable[[Subject, Path], list[Path]]], subject: Subject, folder: Path
+) -> list[Path]:
+    """Draw every kind and put all pictures into one page; return its file and theirs.
+
+    A kind that this network or these data do not allow is left out, and the page says why.
+    """
+    parts, files = [], []
+    for name, draw in kinds.items():
+        print(f"drawing {name}", file=sys.stderr)
+        text = (draw.__doc__ or "").strip().splitlines()[0]
+        parts.append(f"<h2>{html.escape(name)}</h2><p>{html.escape(text)}</p>")
+        try:
+            drawn = draw(subject, folder)
+        except BadInputError as error:
+            parts.append(f'<p class="left-out">left out: {html.escape(str(error))}</p>')
+            continue
+        files += drawn
+        for file in drawn:
+            data = base64.b64encode(file.read_bytes()).decode()
+            label = html.escape(f"{name}: {subject.title}")
+            parts.append(f'<img alt="{label}" src="data:image/png;base64,{data}">')
+    title = html.escape(subject.title)
+    page = folder / FILE
+    workdir.write(
+        page,
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f"<style>{_STYLE}</style></head><body><h1>{title}</h1>\n"
+        + "\n".join(parts)
+        + "\n</body></html>\n",
+    )
+    return [page, *files]
