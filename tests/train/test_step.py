@@ -185,13 +185,13 @@ def layers_then_mean():
 
 
 def test_ghost_batches_do_not_depend_on_devices():
-    """Statistics over 4 examples at batch 16: alike on one device and on four."""
+    """Statistics over 32 examples at batch 128: alike on one device and on four."""
     with jax.enable_x64(True):
-        module, batch = layers_then_mean(), wide_batch()
-        one = steps(module, batch, 3, stat_batch=4)
+        module, batch = layers_then_mean(), wide_batch(128)
+        one = steps(module, batch, 3, stat_batch=32)
         mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
         spread = jax.device_put(batch, NamedSharding(mesh, PartitionSpec("data")))
-        four = steps(module, spread, 3, stat_batch=4)
+        four = steps(module, spread, 3, stat_batch=32)
         assert len(spread["image"].sharding.device_set) == 4
         whole = steps(module, batch, 3)
         jax.tree.map(
