@@ -33,7 +33,7 @@ from cnn_jax.train.clock import Clock
 from cnn_jax.train.logging import EMA, TEST, TRAIN, VALIDATION, RunLog, cut_back, read_metrics
 from cnn_jax.train.optim import rate_factor
 from cnn_jax.train.state import TrainState, Variables, init_state
-from cnn_jax.train.writers import open_writer
+from cnn_jax.train.writers import check_writers, open_writer
 
 
 def train_and_evaluate(config: Config, folder: str | Path) -> dict[str, Any]:
@@ -77,6 +77,7 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
             ema=config.optim.ema is not None,
         )
 
+    check_writers(config.train.writers)
     shapes = jax.eval_shape(init)  # a model that the images do not fit fails before any writing
     layout = parallel.state_shardings(shapes, mesh, cut=config.train.shard_state)
     first = distributed.is_first()

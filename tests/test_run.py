@@ -57,6 +57,11 @@ def test_a_result_says_what_was_done(finished):
     assert logged == result["steps"] * config.data.batch_size
 
 
+def test_a_run_without_a_running_mean_says_so(finished):
+    with pytest.raises(BadInputError, match="kept no running mean"):
+        cnn_jax.load_run(finished[1], ema=True)
+
+
 def test_the_accuracy_is_that_of_every_example_evaluated_alone(finished):
     config, folder, result = finished
     module, variables, settled = cnn_jax.load_run(folder)
@@ -220,6 +225,9 @@ def test_a_rate_that_diverges_stops_and_keeps_the_last_good_checkpoint(tmp_path)
         (["--config.optim.name=sdg"], "optim.name is 'sdg'"),
         (["--config.data.name=digit"], "unknown source 'digit'"),
         (['--config.data.augment={"flop": {}}'], "unknown transform 'flop'"),
+        (["--config.optim.accumulate=16"], "is 64, which 8 devices x optim.accumulate 16 do not"),
+        (["--config.train.writers=('tensorbord',)"], "train.writers has 'tensorbord'"),
+        (["--config.optim.schedule=onecycle", "--config.optim.warmup=5"], "optim.warmup is 5"),
     ],
 )
 def test_bad_input_is_told_before_anything_is_written(tmp_path, flags, line):
@@ -235,3 +243,39 @@ def test_images_too_small_for_the_model_are_told_before_anything_is_written(tmp_
     with pytest.raises(BadInputError, match="needs images of at least 16x16, not 8x8"):
         cnn_jax.train_and_evaluate(config, tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flag", "line"),
+    [
+        ("--config.train.strategy=pmpa", "'train.strategy' is 'pmpa'; it has to be jit | pmap"),
+        ("--config.train.stat_batch=48", "'train.stat_batch' is 48; it has to be a divisor of 64"),
+        ("--config.train.profile=9:3", "'train.profile' is '9:3'; it has to be START:STOP"),
+        ("--config.optim.ema=1.5", "'optim.ema' is 1.5; it has to be between 0 and 1"),
+        ("--config.optim.warmup_error=80", "'optim.warmup_error' is 80.0; it has to be between"),
+        ("--config.optim.accumulate=0", "'optim.accumulate' is 0; it has to be at least 1"),
+    ],
+)
+def test_a_field_that_no_run_could_use(flag, line):
+    with pytest.raises(BadInputError) as caught:
+        small(flag)
+    assert line in str(caught.value)
+
+
+def test_what_is_recorded_of_a_run(tmp_path):
+    """A trace, TensorBoard's files, the running mean's metrics, where the time went."""
+    pytest.importorskip("tensorboardX")
+    folder = tmp_path / "run"
+    flags = ["--config.train.steps=12", "--config.optim.ema=0.9", "--config.train.profile=3:5"]
+    writers = "--config.train.writers=('tensorboard',)"
+    result = cnn_jax.train_and_evaluate(small(*flags, writers), folder)
+    splits = [line["split"] for line in read_metrics(folder / "metrics.jsonl")]
+    assert splits[-2:] == ["test", "test_ema"]
+    assert {"train_ema", "validation_ema", "test_ema"} < set(result["metrics"])
+    raw, mean = (cnn_jax.load_run(folder, ema=ema)[1]["params"] for ema in (False, True))
+    assert not np.array_equal(raw["head"]["kernel"], mean["head"]["kernel"])
+    assert list((folder / "profile").rglob("*.xplane.pb"))
+    assert (folder / "tensorboard" / "validation_ema").is_dir()
+    uses = result["seconds_by_use"]
+    assert set(uses) == {"compile", "data", "compute", "other"}
+    assert sum(uses.values()) == pytest.approx(result["seconds"], rel=0.3)

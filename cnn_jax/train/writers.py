@@ -1,11 +1,11 @@
 """Other places where a run's metrics may go: TensorBoard, Weights & Biases."""
 
+import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from cnn_jax.errors import BadInputError
-
-WRITERS = ("tensorboard", "wandb")
 
 
 class Writer(Protocol):
@@ -20,20 +20,24 @@ class Writer(Protocol):
         ...
 
 
-def open_writer(name: str, folder: Path, config: dict[str, Any]) -> Writer:
-    """Return the writer ``name`` for a run in ``folder``.
+LIBRARIES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
 
-    Raises:
-        BadInputError: an unknown name, or a library that is not installed.
-    """
-    if name not in WRITERS:
-        raise BadInputError(f"train.writers has {name!r}; there is {', '.join(WRITERS)}")
-    try:
-        return TensorBoard(folder) if name == "tensorboard" else WeightsAndBiases(folder, config)
-    except ModuleNotFoundError as error:
-        raise BadInputError(
-            f"train.writers: {name!r} needs {error.name}; pip install 'cnn-jax[{name}]'"
-        ) from None
+
+def check_writers(names: Sequence[str]) -> None:
+    """Raise ``BadInputError`` for an unknown name or a library that is not installed."""
+    for name in names:
+        if name not in LIBRARIES:
+            raise BadInputError(f"train.writers has {name!r}; there is {', '.join(LIBRARIES)}")
+        if importlib.util.find_spec(LIBRARIES[name]) is None:
+            raise BadInputError(
+                f"train.writers: {name!r} needs {LIBRARIES[name]}, which is not installed: "
+                f"pip install 'cnn-jax[{name}]'"
+            )
+
+
+def open_writer(name: str, folder: Path, config: dict[str, Any]) -> Writer:
+    """Return the writer ``name``, one that ``check_writers`` let pass, for a run in ``folder``."""
+    return TensorBoard(folder) if name == "tensorboard" else WeightsAndBiases(folder, config)
 
 
 class TensorBoard:

@@ -3,12 +3,18 @@
 import pytest
 
 from cnn_jax.errors import BadInputError
-from cnn_jax.train.writers import open_writer
+from cnn_jax.train.writers import check_writers, open_writer
 
 
 def test_an_unknown_writer_is_named():
     with pytest.raises(BadInputError, match=r"train\.writers has 'tensorbord'"):
-        open_writer("tensorbord", None, {})  # type: ignore[arg-type]
+        check_writers(["tensorbord"])
+
+
+def test_a_library_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(BadInputError, match=r"needs wandb, .* pip install 'cnn-jax\[wandb\]'"):
+        check_writers(["wandb"])
 
 
 def test_tensorboard_gets_the_numbers(tmp_path):
