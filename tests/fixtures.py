@@ -79,6 +79,7 @@ def write_run(
     configs.add_fields(config.model, models.fields(model) | fields)
     config.data.image_size = height if height == width else (height, width)
     config.data.classes = len(classes)
+    config.data.batch_size, config.train.steps = 8, 1
     config.data.mean = tuple(0.3 + 0.1 * c for c in range(channels))
     config.data.std = tuple(0.2 + 0.1 * c for c in range(channels))
     module = models.create(model, num_classes=len(classes), **fields)
