@@ -120,7 +120,7 @@ def test_an_unknown_field_names_those_there_are():
     ("name", "values", "message"),
     [
         ("alexnet_2012", {"groups": 3}, "groups is 1 or 2, not 3"),
-        ("allcnn_c", {"downsample": "sum"}, "downsample is 'pool', .*, not 'sum'"),
+        ("allcnn_c", {"downsample": "sum"}, "downsample is one of pool, .*, not 'sum'"),
         ("resnet20", {"stem": "mnist"}, "stem is 'imagenet' or 'cifar', not 'mnist'"),
         ("resnet20", {"shortcut": "D"}, "shortcut is 'A', 'B', 'C' or None, not 'D'"),
         ("resnet50", {"version": 2}, "version of a bottleneck block is 1 or 1.5, not 2"),
