@@ -187,6 +187,11 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
 def _check_batch(experiment: Experiment) -> None:
     config, devices = experiment.config, jax.device_count()
     batch_size, parts = config.data.batch_size, config.optim.accumulate
+    if config.train.strategy == "pmap" and jax.process_count() > 1:
+        raise BadInputError(
+            f"train.strategy=pmap works in one process, not in {jax.process_count()}; take jit, "
+            "which computes the same"
+        )
     examples = len(experiment.parts[TRAIN])
     if batch_size > examples:
         raise BadInputError(

@@ -78,3 +78,14 @@ def test_a_process_that_dies_ends_the_other_with_one_line(tmp_path):
     assert "another process of this run has ended" in err.splitlines()[-1]
     assert "Traceback" not in err
     assert time.monotonic() - begin < 2 * distributed.HEARTBEAT_SECONDS
+
+
+@pytest.mark.slow
+def test_pmap_in_several_processes_is_refused(tmp_path):
+    flags = [*LONG, "--config.train.steps=5", "--config.train.strategy=pmap"]
+    for process in start_together(tmp_path / "run", *flags, devices=1):
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 2
+        assert "train.strategy=pmap works in one process, not in 2; take jit" in err
+        assert "Traceback" not in err
+    assert not (tmp_path / "run").exists()
