@@ -22,6 +22,7 @@ from cnn_jax.errors import BadInputError
 from cnn_jax.ops.geometry import pair
 from cnn_jax.train import optim, schedules
 from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
+from cnn_jax.train.state import TrainState, init_state
 
 # Fields that the data decide where the config leaves them unset.
 SETTLED_BY_DATA = (
@@ -136,6 +137,18 @@ class Experiment:
             weight_decay=fields.weight_decay,
             clip=fields.clip,
             warmup_error=fields.warmup_error,
+        )
+
+    def initial_state(self) -> TrainState:
+        """Return the state before the first step; to be traced, so that it is made in place."""
+        config = self.config
+        return init_state(
+            self.module,
+            self.optimizer(),
+            self.image_shape,
+            config.seed,
+            self.dtype,
+            ema=config.optim.ema is not None,
         )
 
     def window(self) -> dict[str, Any] | None:

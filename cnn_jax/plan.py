@@ -22,7 +22,7 @@ from cnn_jax.experiment import Experiment, build_module, input_shape
 from cnn_jax.ops.geometry import pair
 from cnn_jax.train import parallel
 from cnn_jax.train.logging import TRAIN
-from cnn_jax.train.state import TrainState, init_state
+from cnn_jax.train.state import TrainState
 
 _TOPOLOGY = re.compile(rf"({'|'.join(CHIPS)}):\d+x\d+(x\d+)?")
 
@@ -151,16 +151,6 @@ def _experiment(config: Config) -> Experiment:
 def _arguments(experiment: Experiment, mesh: Mesh) -> tuple[TrainState, dict[str, Any]]:
     """Return state and batch as shapes with their shardings."""
 
-    def init() -> TrainState:
-        return init_state(
-            experiment.module,
-            experiment.optimizer(),
-            experiment.image_shape,
-            experiment.config.seed,
-            experiment.dtype,
-            ema=experiment.config.optim.ema is not None,
-        )
-
     def placed(x: Any, sharding: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
 
@@ -169,7 +159,7 @@ def _arguments(experiment: Experiment, mesh: Mesh) -> tuple[TrainState, dict[str
         "image": jax.ShapeDtypeStruct((n, *experiment.image_shape), jnp.uint8),
         "label": jax.ShapeDtypeStruct((n,), jnp.int32),
     }
-    shapes = jax.eval_shape(init)
+    shapes = jax.eval_shape(experiment.initial_state)
     layout = parallel.state_shardings(shapes, mesh, cut=experiment.config.train.shard_state)
     over = parallel.batched(mesh)
     return jax.tree.map(placed, shapes, layout), jax.tree.map(lambda x: placed(x, over), batch)

@@ -32,7 +32,7 @@ from cnn_jax.train import checkpoint, compilation, curves, loop, parallel
 from cnn_jax.train.clock import Clock
 from cnn_jax.train.logging import EMA, TEST, TRAIN, VALIDATION, RunLog, cut_back, read_metrics
 from cnn_jax.train.optim import rate_factor
-from cnn_jax.train.state import TrainState, Variables, init_state
+from cnn_jax.train.state import TrainState, Variables
 from cnn_jax.train.writers import check_writers, open_writer
 
 
@@ -67,18 +67,9 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
     clock = Clock()
     mesh = parallel.make_mesh()
 
-    def init() -> TrainState:
-        return init_state(
-            experiment.module,
-            experiment.optimizer(),
-            experiment.image_shape,
-            config.seed,
-            experiment.dtype,
-            ema=config.optim.ema is not None,
-        )
-
     check_writers(config.train.writers)
-    shapes = jax.eval_shape(init)  # a model that the images do not fit fails before any writing
+    # A model that the images do not fit fails before any writing.
+    shapes = jax.eval_shape(experiment.initial_state)
     layout = parallel.state_shardings(shapes, mesh, cut=config.train.shard_state)
     first = distributed.is_first()
     writers = []
@@ -101,7 +92,7 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
     epoch, total = experiment.steps_per_epoch, experiment.total_steps
     schedule = experiment.schedule()
     with checkpoint.Checkpoints(folder / workdir.CHECKPOINTS, keep=config.checkpoint.keep) as kept:
-        begin = compilation.hurried(jax.jit(init, out_shardings=layout))()
+        begin = compilation.hurried(jax.jit(experiment.initial_state, out_shardings=layout))()
         at, notes = 0, {"seconds": 0.0}
         if (restored := kept.restore(begin)) is not None:
             at, begin, notes = restored

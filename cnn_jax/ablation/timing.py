@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax import config as configs
+from cnn_jax import programs
 from cnn_jax.ablation.counting import Data
 from cnn_jax.config import Config
 from cnn_jax.experiment import Experiment
 from cnn_jax.train.state import init_state
-from cnn_jax.train.step import make_train_step
 
 ROUNDS, LEAST = 9, 0.05  # rounds of each; a round lasts at least so many seconds
 
@@ -43,22 +43,15 @@ def _stepper(config: Config, data: Data) -> Callable[[int], float]:
     config.train.steps = steps  # the schedule asks, and there are no examples here to count
     optimizer = experiment.optimizer()
     dtype = experiment.dtype
-    step = jax.jit(
-        make_train_step(
-            module,
-            optimizer,
-            seed=config.seed,
-            label_smoothing=config.optim.label_smoothing,
-        ),
-        donate_argnums=0,
-    )
+    step = jax.jit(programs.train_step(experiment), donate_argnums=0)
     rng = np.random.default_rng(0)
     size = config.data.batch_size
     batch = {
         "image": jnp.asarray(rng.standard_normal((size, *data.image_shape)), dtype),
         "label": jnp.asarray(rng.integers(data.classes, size=size), jnp.int32),
     }
-    begin = jax.jit(lambda: init_state(module, optimizer, data.image_shape, config.seed, dtype))
+    mean, shape = config.optim.ema is not None, data.image_shape
+    begin = jax.jit(lambda: init_state(module, optimizer, shape, config.seed, dtype, ema=mean))
     held: list[Any] = [begin()]
 
     def run(calls: int) -> float:
