@@ -25,11 +25,8 @@ def with_data(config: Config, overrides: Sequence[str]) -> Config:
     Raises:
         BadInputError: other overrides, or a normalisation that is not the network's channels'.
     """
-    for flag in overrides:
-        if not flag.startswith("--config.data."):
-            raise BadInputError(f"{flag}: of a trained network only --config.data.FIELD can be set")
     channels = len(config.data.mean)
-    config = configs.override(config, overrides)
+    config = configs.override_data(config, overrides)
     for name in ("mean", "std"):
         given = config.data[name]
         if given is None or len(given) != channels:

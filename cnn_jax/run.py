@@ -249,11 +249,9 @@ def evaluate_run(
         The metrics, with ``split`` and ``step``.
     """
     _, variables, config, step = load_step(Path(folder), step)
-    for flag in overrides:
-        if not flag.startswith("--config.data."):
-            raise BadInputError(f"{flag}: evaluation takes --config.data.FIELD=VALUE only")
+    config = configs.override_data(config, overrides)
     with jax.enable_x64(config.train.precision == "float64"):
-        experiment = assemble(complete(config, overrides))
+        experiment = assemble(complete(config))
         if split not in experiment.parts:
             have = ", ".join(experiment.parts)
             raise BadInputError(f"--split={split}: the run has no such part, only {have}")

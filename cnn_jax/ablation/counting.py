@@ -25,7 +25,7 @@ from cnn_jax.train.state import init_state
 
 PACKAGE = Path(__file__).parent.parent
 # What a cell computes does not depend on these.
-APART = ("ablation", "transfer", "cli.py", "__main__.py")
+APART = ("ablation", "transfer", "commands", "cli.py", "__main__.py")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,29 @@
+"""``evaluate``."""
+
+import argparse
+import json
+
+from cnn_jax.commands import flags
+
+HELP = "evaluate a run's checkpoint; print one JSON object"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
+    flags.add_workdir(parser)
+    parser.add_argument("--split", default="test", help="test (default), validation or train")
+    flags.add_step(parser)
+    parser.epilog = "--config.data.FIELD=VALUE takes other data"
+
+
+def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    """Print the metrics."""
+    from cnn_jax.commands.compiled import keep_compiled
+    from cnn_jax.run import evaluate_run
+
+    keep_compiled()
+    measured = evaluate_run(
+        arguments.workdir, split=arguments.split, step=arguments.step, overrides=overrides
+    )
+    print(json.dumps(measured))
+    return 0

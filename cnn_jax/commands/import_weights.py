@@ -1,0 +1,37 @@
+"""``import-weights``."""
+
+import argparse
+import json
+import sys
+
+from cnn_jax.commands import flags
+from cnn_jax.errors import BadInputError
+
+HELP = "make a run's folder of PyTorch weights"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
+    parser.add_argument("--model", required=True, metavar="NAME", help="a model of the zoo")
+    parser.add_argument("--from", required=True, dest="file", metavar="FILE", help="the weights")
+    flags.add_workdir(parser)
+
+
+def run(arguments: argparse.Namespace, rest: list[str]) -> int:
+    """Print what was imported, and how far each layer is from PyTorch's where it is installed."""
+    flags.no_more(rest)
+    from cnn_jax.imported import import_run
+    from cnn_jax.transfer import import_report
+
+    made = import_run(arguments.model, arguments.file, arguments.workdir)
+    print(json.dumps(made | {"workdir": arguments.workdir}))
+    try:
+        rows = import_report(arguments.model, arguments.file)
+    except BadInputError as error:
+        print(f"not compared layer by layer: {error}", file=sys.stderr)
+        return 0
+    print(f"{'layer':<40} {'largest difference':>18} {'largest value':>14}", file=sys.stderr)
+    for row in rows:
+        path = row.path or "logits"
+        print(f"{path:<40} {row.difference:>18.3g} {row.largest:>14.3g}", file=sys.stderr)
+    return 0

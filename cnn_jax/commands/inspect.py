@@ -1,0 +1,62 @@
+"""``inspect``."""
+
+import argparse
+from pathlib import Path
+
+from cnn_jax.errors import BadInputError
+
+HELP = "look inside a network, or at what it is given"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
+    parser.add_argument("--workdir", metavar="DIR", help="the run's folder")
+    parser.add_argument("--config", metavar="FILE.py[:ARG]", help="batch: instead of a run")
+    parser.add_argument("--what", required=True, metavar="KIND", help="what to draw, or 'all'")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where the pictures go")
+    parser.add_argument("--layer", metavar="NAME", help="of the network, such as conv1")
+    parser.add_argument("--unit", type=int, metavar="N", help="a channel of the layer")
+    text = "of the checkpoint (the newest); batch: of the batch (0)"
+    parser.add_argument("--step", type=int, metavar="N", help=text)
+    parser.add_argument("--seed", type=int, default=0, help="of whatever is random (0)")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="else some of the test set")
+    parser.epilog = "--config.data.FIELD=VALUE takes other data"
+
+
+def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    """Print the files that were written."""
+    from cnn_jax import inspection
+
+    inspection.check(arguments.what)
+    if arguments.what == "batch":
+        print(_batch(arguments, overrides))
+        return 0
+    if arguments.workdir is None or arguments.config is not None:
+        raise BadInputError(f"--what={arguments.what} takes --workdir=DIR of a run")
+    subject = inspection.open_run(
+        arguments.workdir,
+        arguments.images,
+        step=arguments.step,
+        layer=arguments.layer,
+        unit=arguments.unit,
+        seed=arguments.seed,
+        overrides=overrides,
+    )
+    for file in inspection.inspect(subject, arguments.what, arguments.out):
+        print(file)
+    return 0
+
+
+def _batch(arguments: argparse.Namespace, overrides: list[str]) -> Path:
+    from cnn_jax import batch_grid, experiment, workdir
+
+    if (arguments.workdir is None) == (arguments.config is None):
+        raise BadInputError("--what=batch takes --workdir=DIR of a run or --config=FILE.py")
+    if arguments.config is not None:
+        config = experiment.load_config(arguments.config, overrides)
+    else:
+        held = workdir.read_config(Path(arguments.workdir))
+        if held is None:
+            raise BadInputError(f"--workdir: {arguments.workdir!r} holds no run")
+        config = experiment.complete(held, overrides)
+    return batch_grid.draw(experiment.assemble(config), arguments.out, arguments.step or 0)

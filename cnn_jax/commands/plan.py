@@ -1,0 +1,28 @@
+"""``plan``."""
+
+import argparse
+import json
+import os
+
+from cnn_jax.commands import flags
+
+HELP = "compile the train step for a TPU slice: memory, FLOPs, collectives"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
+    flags.add_config(parser)
+    parser.add_argument("--topology", required=True, help="the slice, such as v5e:2x2 or v4:2x2x1")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+
+
+def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    """Print what the step takes."""
+    # Nothing runs on a device; libtpu must not look for a TPU that other programs may hold.
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    from cnn_jax import experiment
+    from cnn_jax.plan import plan
+
+    found = plan(experiment.load_config(arguments.config, overrides), arguments.topology)
+    print(json.dumps(found.to_dict()) if arguments.json else "\n".join(found.lines()))
+    return 0

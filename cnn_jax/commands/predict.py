@@ -1,0 +1,35 @@
+"""``predict``."""
+
+import argparse
+import json
+
+from cnn_jax.commands import flags
+
+HELP = "the top classes of image files, one JSON object a line"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
+    flags.add_workdir(parser)
+    flags.add_step(parser)
+    parser.add_argument("--top", type=int, default=5, metavar="N", help="classes shown (5)")
+    parser.add_argument("--names", metavar="FILE", help="the classes' names, one a line")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
+    parser.epilog = "--config.data.FIELD=VALUE takes another size or normalisation"
+
+
+def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    """Print a line an image."""
+    from cnn_jax.predict import predict
+
+    found = predict(
+        arguments.workdir,
+        arguments.images,
+        step=arguments.step,
+        top=arguments.top,
+        names=arguments.names,
+        overrides=overrides,
+    )
+    for line in found:
+        print(json.dumps(line))
+    return 0

@@ -1,0 +1,27 @@
+"""``prepare``."""
+
+import argparse
+import json
+
+from cnn_jax.commands import flags
+
+HELP = "download a data set, or take its files; convert it once"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
+    parser.add_argument("--data", required=True, metavar="NAME", help="cifar10, folder, ...")
+    parser.add_argument("--from", dest="archives", metavar="DIR", help="archives, or images")
+    parser.add_argument("--data_dir", metavar="DIR", help="where to; the cache folder if unset")
+
+
+def run(arguments: argparse.Namespace, rest: list[str]) -> int:
+    """Print where the set is and what it holds."""
+    flags.no_more(rest)
+    from cnn_jax.data import reading, sources
+
+    folder = sources.prepare_source(
+        arguments.data, archives=arguments.archives, directory=arguments.data_dir
+    )
+    print(json.dumps({"data": arguments.data, "dir": str(folder)} | reading.contents(folder)))
+    return 0

@@ -1,0 +1,46 @@
+"""``search-images``."""
+
+import argparse
+import json
+
+from cnn_jax.commands import flags
+
+HELP = "the images most similar to others, as a layer sees them"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
+    flags.add_workdir(parser)
+    parser.add_argument("--index", required=True, metavar="FILE", help="made if there is none")
+    parser.add_argument("--images", metavar="DIR", help="what to index; the test set if unset")
+    parser.add_argument("--layer", metavar="NAME", help="whose outputs count; the last but one")
+    flags.add_step(parser)
+    parser.add_argument("--top", type=int, default=10, metavar="N", help="neighbours (10)")
+    parser.add_argument("--method", default="exact", help="exact (default) or faiss")
+    parser.add_argument("--measure", action="store_true", help="print the precision of the search")
+    parser.add_argument("--sheet", metavar="FILE.png", help="draw queries with their neighbours")
+    parser.add_argument("queries", nargs="*", metavar="IMAGE", help="image files")
+    parser.epilog = "--config.data.FIELD=VALUE takes other data"
+
+
+def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    """Print a line a query."""
+    from cnn_jax import inspection, search
+
+    subject = inspection.open_run(
+        arguments.workdir, arguments.queries, step=arguments.step, overrides=overrides
+    )
+    found = search.search_images(
+        subject,
+        arguments.index,
+        arguments.queries,
+        images=arguments.images,
+        layer=arguments.layer,
+        top=arguments.top,
+        method=arguments.method,
+        measured=arguments.measure,
+        sheet=arguments.sheet,
+    )
+    for line in found:
+        print(json.dumps(line))
+    return 0

@@ -1,0 +1,45 @@
+"""``summary``."""
+
+import argparse
+import sys
+
+from cnn_jax.commands import flags
+from cnn_jax.errors import BadInputError
+
+HELP = "layer by layer: shapes, parameters, MACs, receptive field"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
+    parser.add_argument("--model", required=True, metavar="NAME", help="a model of the zoo")
+    parser.add_argument("--input", metavar="H,W,C", help="of one image; the model's own if unset")
+    parser.add_argument("--classes", type=int, default=None, metavar="N", help="outputs")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+
+
+def run(arguments: argparse.Namespace, rest: list[str]) -> int:
+    """Print the table."""
+    flags.no_more(rest)
+    from rich.console import Console
+
+    from cnn_jax import models
+    from cnn_jax.analysis import summarize
+    from cnn_jax.analysis.table import summary_table
+
+    shape = models.image_shape(arguments.model)
+    if arguments.input is not None:
+        try:
+            shape = tuple(int(size) for size in arguments.input.split(","))
+        except ValueError:
+            raise BadInputError(
+                f"--input is H,W,C, such as 224,224,3, not {arguments.input!r}"
+            ) from None
+    classes = arguments.classes
+    if classes is None:
+        classes = 1000 if min(shape[:2], default=0) > 32 else 10
+    summary = summarize(models.create(arguments.model, num_classes=classes), shape)
+    if arguments.json:
+        print(summary.to_json())
+    else:
+        Console(width=None if sys.stdout.isatty() else 120).print(summary_table(summary))
+    return 0

@@ -1,0 +1,57 @@
+"""``train``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from cnn_jax.commands import flags
+
+HELP = "train, evaluate and checkpoint; continue where a run stopped"
+STOPPED = 128  # plus the signal's number, as shells have it
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
+    flags.add_config(parser)
+    flags.add_workdir(parser)
+    together = parser.add_argument_group("several processes, one run (each with its own devices)")
+    together.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 listens")
+    together.add_argument("--processes", type=int, metavar="N", help="how many there are")
+    together.add_argument("--process", type=int, metavar="I", help="which one this is, from 0")
+    together.add_argument(
+        "--distributed",
+        action="store_true",
+        help="ask the TPU pod or Kubernetes for these; SLURM and Open MPI are seen without it",
+    )
+
+
+def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    """Train, and print the test accuracy and where the result is."""
+    from cnn_jax import distributed, experiment, workdir
+    from cnn_jax.commands.compiled import keep_compiled
+    from cnn_jax.run import train_and_evaluate
+    from cnn_jax.train.loop import StoppedError
+
+    distributed.start(
+        arguments.coordinator,
+        arguments.processes,
+        arguments.process,
+        detect=arguments.distributed,
+    )
+    keep_compiled()
+    folder = Path(arguments.workdir)
+    config = experiment.load_config(arguments.config, overrides)
+    try:
+        result = train_and_evaluate(config, folder)
+    except StoppedError as error:
+        if distributed.is_first():
+            print(f"cnn-jax: {error}; the state is saved in {folder}", file=sys.stderr)
+        return STOPPED + error.signum
+    if not distributed.is_first():
+        return 0
+    test = result["metrics"]["test"]
+    right = round(test["accuracy"] * test["examples"])
+    print(f"test accuracy {test['accuracy']:.2%} ({right:,} of {test['examples']:,})")
+    print(f"result {folder / workdir.RESULT}")
+    print(f"curves {folder / workdir.CURVES}")
+    return 0
