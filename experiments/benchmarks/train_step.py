@@ -160,7 +160,8 @@ def torch_step(name: str, side: str, precision: str):
     torch.manual_seed(0)
     layout: Any = torch.contiguous_format if name == "lenet5" else torch.channels_last
     network = torch_networks.network(name, NETWORKS[name][3])
-    network = network.to(device).to(memory_format=layout).train()
+    network = network.to(device).train()
+    network.to(memory_format=layout)  # pyright: ignore[reportCallIssue] # PyTorch declares it not
     x = torch.from_numpy(images).permute(0, 3, 1, 2).to(device).contiguous(memory_format=layout)
     y = torch.from_numpy(labels).to(device)
     rule = torch.optim.SGD(network.parameters(), RATE, momentum=MOMENTUM, weight_decay=DECAY)
