@@ -224,12 +224,15 @@ def assemble(config: Config) -> Experiment:
         image_size=section.image_size,
         crop=section.crop,
         subsample=_subsample(config),
+        shuffle=section.shuffle_pixels,
         stream=section.stream,
         original=RANDOM_CROP in section.augment,
     )
     source = sources.load(
         section.name, section.dir, wanted, on_error=section.on_error, classes=section.classes
     )
+    if section.only:
+        source = source.only(section.only)
     if source.skipped:
         print(f"left out {len(source.skipped)} files that cannot be decoded:", file=sys.stderr)
         print("\n".join(f"  {line}" for line in source.skipped), file=sys.stderr)

@@ -8,10 +8,11 @@ import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
 from flax import traverse_util
@@ -25,7 +26,7 @@ from cnn_jax.restored import load_step
 from cnn_jax.train.state import Variables
 from cnn_jax.transfer import bundle
 from cnn_jax.transfer.graft import graft
-from cnn_jax.transfer.regimes import Rule, Stages, resolve, shapes_of, stages
+from cnn_jax.transfer.regimes import Rule, resolve, shapes_of, stages
 from cnn_jax.transfer.state_dict import read_state_dict
 from cnn_jax.transfer.torch_names import naming
 from cnn_jax.transfer.weights import convert
@@ -90,8 +91,9 @@ class Start:
 
     Attributes:
         report: of init.json: ``source``, ``digest`` of its weights, ``taken``, ``anew`` (tensor ->
-            why), ``left_out``, ``stages`` (name -> parameters), ``phases`` (``step`` and what
-            ``trains`` from there on), ``notes``.
+            why), ``left_out``, ``stages`` (name -> parameters), ``parameters`` (how many),
+            ``phases`` (``step``, what ``trains`` from there on and how many ``parameters`` that
+            is), ``notes``.
         variables: those taken; None where a checkpoint has them already.
     """
 
@@ -130,19 +132,39 @@ def with_regime(
     network = stages(experiment.module, experiment.image_shape)
     report, variables = _kept(folder), None
     if report is None:
-        report, variables = _taken(experiment, network)
+        report, variables = _taken(config, experiment.module, experiment.image_shape)
     anew = (tuple(name.split("/")) for name in report["anew"])
     regime = resolve(_rule(config), network, frozenset(p[1:] for p in anew if p[0] == "params"))
+    shapes = shapes_of(experiment.module, experiment.image_shape)["params"]
+    flat: Any = traverse_util.flatten_dict(shapes)
+    sizes = {path: leaf.size for path, leaf in flat.items()}
     report["stages"] = {name: _names(paths) for name, paths in network.items()}
-    report["phases"] = [{"step": at, "trains": _names(paths)} for at, paths in regime.phases]
+    report["parameters"] = sum(sizes.values())
+    report["phases"] = [
+        {"step": at, "parameters": sum(sizes[path] for path in paths), "trains": _names(paths)}
+        for at, paths in regime.phases
+    ]
     return dataclasses.replace(experiment, regime=regime), Start(report, variables)
 
 
-def _taken(experiment: Experiment, network: Stages) -> tuple[dict[str, Any], Variables]:
+def given_variables(config: Config, module: nn.Module, image_shape: Sequence[int]) -> Any:
+    """Return the variables that a run of ``config`` takes from its source; None without one."""
+    if config.init.source is None:
+        return None
+    return _taken(config, module, image_shape)[1]
+
+
+def source_digest(config: Config) -> str | None:
+    """Return the digest of the weights that a run starts from; None without a source."""
+    return None if config.init.source is None else read_source(config).digest()
+
+
+def _taken(
+    config: Config, module: nn.Module, image_shape: Sequence[int]
+) -> tuple[dict[str, Any], Variables]:
     """Return the report on a source, and the variables taken from it."""
-    config = experiment.config
-    source = read_source(config)
-    target = shapes_of(experiment.module, experiment.image_shape)
+    source, network = read_source(config), stages(module, image_shape)
+    target = shapes_of(module, image_shape)
     found, variables = graft(
         source.variables, target, network, config.init.restart, repr(source.name)
     )
@@ -195,17 +217,17 @@ def lines(report: dict[str, Any]) -> list[str]:
     def below(names: Iterable[str]) -> list[str]:
         return [name.partition("/")[2] for name in names]
 
-    taken, anew = below(report["taken"]), report["anew"]
-    found = [f"init: tensors from {report['source']}: {grouped(taken)}"]
-    for name, why in anew.items():
-        found.append(f"init: starts anew: {name} ({why})")
+    found = [f"init: {report['source']}, tensors taken: {grouped(below(report['taken']))}"]
+    for why in sorted(set(report["anew"].values())):
+        names = [name for name, other in report["anew"].items() if other == why]
+        found.append(f"init: starts anew: {', '.join(below(names))} ({why})")
     if report["left_out"]:
         found.append(f"init: left out: {', '.join(below(report['left_out']))}")
     every = [name for names in report["stages"].values() for name in names]
     for phase in report["phases"]:
-        trains = [name for name in every if name in set(phase["trains"])]
         frozen = [name for name in every if name not in set(phase["trains"])]
         when = f"from step {phase['step']} on " if phase["step"] else ""
+        what = f"{phase['parameters']:,} of {report['parameters']:,} parameters"
         rest = f"; frozen: {grouped(frozen)}" if frozen else ""
-        found.append(f"init: {when}trains {grouped(trains)}{rest}")
+        found.append(f"init: {when}trains {what}: {grouped(phase['trains'])}{rest}")
     return found + [f"init: {note}" for note in report["notes"]]

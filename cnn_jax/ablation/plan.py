@@ -17,6 +17,7 @@ from cnn_jax.ablation.timing import step_time_ratio
 from cnn_jax.config import Config
 from cnn_jax.errors import BadInputError
 from cnn_jax.run import versions
+from cnn_jax.start import source_digest
 
 PLAN, MEMORY, CELLS = "plan.json", "counted.json", "cells"
 
@@ -211,7 +212,8 @@ def _describe(config: Config, data: Data, memo: Memo, code: str) -> Described:
     # What a network is depends on these fields alone, so arms may share an answer.
     model = {name: repr(config.model[name]) for name in config.model}
     shape = data.image_shape, data.classes, config.train.precision, config.seed
-    key = counting.digest("describe", model, shape, code)
+    start = repr(configs.ordered(config.init)), source_digest(config)
+    key = counting.digest("describe", model, shape, start, code)
     found = memo.get(key, lambda: dataclasses.asdict(counting.describe(config, data)))
     tensors = {
         path: Tensor(tuple(tensor["shape"]), tensor["digest"], tensor["constant"])
@@ -228,8 +230,11 @@ def _identity(config: Config, seed: int, data: Data, code: str) -> str:
         if name != "seed" and not name.startswith(configs.NEUTRAL)
     }
     order = list(configs.ordered(config.data.augment))
+    of_seed = configs.override(config, ())
+    of_seed.seed = seed
+    weights = source_digest(of_seed)
     return counting.digest(
-        repr(sorted(fields.items())), order, seed, data.fingerprint, code, versions()
+        repr(sorted(fields.items())), order, seed, weights, data.fingerprint, code, versions()
     )
 
 
