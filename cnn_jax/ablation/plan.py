@@ -12,7 +12,7 @@ from cnn_jax.ablation import budget, counting
 from cnn_jax.ablation.budget import Matched
 from cnn_jax.ablation.counting import Data, Described, Memo, Tensor
 from cnn_jax.ablation.proof import Proof, declared_differences, prove
-from cnn_jax.ablation.study import Arm, Study, set_field
+from cnn_jax.ablation.study import Arm, Series, Study, set_field
 from cnn_jax.ablation.timing import step_time_ratio
 from cnn_jax.config import Config
 from cnn_jax.errors import BadInputError
@@ -71,6 +71,7 @@ class Plan:
     code: str
     fingerprints: dict[str, str]
     command: str
+    series: Series | None = None
 
     def write(self, folder: Path) -> None:
         """Keep the plan in the study's folder."""
@@ -90,6 +91,9 @@ class Plan:
         proofs = tuple(Proof(**proof) for proof in held.pop("proofs"))
         cells = tuple(Cell(**cell) for cell in held.pop("cells"))
         sequences = {name: tuple(held.pop(name)) for name in ("threats", "seeds")}
+        if (series := held.pop("series", None)) is not None:
+            places = {arm: (line, number) for arm, (line, number) in series["places"].items()}
+            held["series"] = Series(series["label"], places)
         return cls(arms=tuple(arms), proofs=proofs, cells=cells, **sequences, **held)
 
 
@@ -154,6 +158,7 @@ def work_out(study: Study, folder: Path, *, preset: str, command: str) -> Plan:
         code,
         {name: each.fingerprint for name, each in data.items()},
         command,
+        study.series,
     )
 
 
