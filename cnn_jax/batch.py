@@ -2,7 +2,8 @@
 
 A step may see its batch in parts: on several devices, each running the same program (``pmap``),
 or one after the other (gradient accumulation). Layers must not depend on that, so the step says
-here how its batch is cut while it is traced; outside of ``cut`` a batch is whole.
+here how its batch is cut while it is traced, and what it trains; outside of ``cut`` a batch is
+whole and everything trains.
 """
 
 import contextlib
@@ -20,6 +21,13 @@ class Cut:
     positions: jax.Array | None = None  # int32 [n], of its examples; 0 ... n - 1 if None
     stat_batch: int | None = None  # examples that share BatchNorm's statistics; all if None
     axis: str | None = None  # of the devices that hold the other parts; None where there are none
+    trained: frozenset[tuple[str, ...]] | None = None  # paths of parameters that train; all if None
+
+    def freezes(self, module: tuple[str, ...], parameters: tuple[str, ...]) -> bool:
+        """Return whether none of a module's own ``parameters`` is trained."""
+        if self.trained is None:
+            return False
+        return not any((*module, name) in self.trained for name in parameters)
 
 
 _current: ContextVar[Cut] = ContextVar("cut", default=Cut())  # noqa: B039, it is frozen

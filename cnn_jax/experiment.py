@@ -22,7 +22,9 @@ from cnn_jax.errors import BadInputError
 from cnn_jax.ops.geometry import pair
 from cnn_jax.train import optim, schedules
 from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
-from cnn_jax.train.state import TrainState, init_state
+from cnn_jax.train.partial import Paths
+from cnn_jax.train.state import TrainState, Variables, init_state
+from cnn_jax.transfer.regimes import Regime
 
 # Fields that the data decide where the config leaves them unset.
 SETTLED_BY_DATA = (
@@ -82,12 +84,16 @@ def _subsample(config: Config) -> Subsample | None:
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """Settled config, network, parts of the data (train, test, perhaps validation), classes."""
+    """Settled config, network, parts of the data (train, test, perhaps validation), classes.
+
+    ``regime`` says what trains of a network that starts from given weights; all if None.
+    """
 
     config: Config
     module: nn.Module
     parts: dict[str, Part | Stream]
     classes: tuple[str, ...]
+    regime: Regime | None = None
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -137,10 +143,19 @@ class Experiment:
             weight_decay=fields.weight_decay,
             clip=fields.clip,
             warmup_error=fields.warmup_error,
+            factors=None if self.regime is None else self.regime.factors,
         )
 
-    def initial_state(self) -> TrainState:
-        """Return the state before the first step; to be traced, so that it is made in place."""
+    @property
+    def phases(self) -> tuple[tuple[int, Paths | None], ...]:
+        """Return (first step, paths of the parameters that train from there on; None: all)."""
+        return ((0, None),) if self.regime is None else self.regime.phases
+
+    def initial_state(self, given: Variables | None = None) -> TrainState:
+        """Return the state before the first step; to be traced, so that it is made in place.
+
+        ``given``: variables that start from these values instead of drawn ones.
+        """
         config = self.config
         return init_state(
             self.module,
@@ -149,6 +164,8 @@ class Experiment:
             config.seed,
             self.dtype,
             ema=config.optim.ema is not None,
+            trained=self.phases[-1][1],
+            given=given,
         )
 
     def window(self) -> dict[str, Any] | None:
@@ -207,12 +224,15 @@ def assemble(config: Config) -> Experiment:
         image_size=section.image_size,
         crop=section.crop,
         subsample=_subsample(config),
+        shuffle=section.shuffle_pixels,
         stream=section.stream,
         original=RANDOM_CROP in section.augment,
     )
     source = sources.load(
         section.name, section.dir, wanted, on_error=section.on_error, classes=section.classes
     )
+    if section.only:
+        source = source.only(section.only)
     if source.skipped:
         print(f"left out {len(source.skipped)} files that cannot be decoded:", file=sys.stderr)
         print("\n".join(f"  {line}" for line in source.skipped), file=sys.stderr)

@@ -36,10 +36,9 @@ from cnn_jax.data import resident
 from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import build_module, input_shape
 from cnn_jax.run import load_step
+from cnn_jax.transfer.bundle import FORMAT, METADATA, PROGRAM, WEIGHTS, read_archive
 
-FORMAT = 1
 PLATFORMS = ("cpu", "cuda", "tpu")
-METADATA, PROGRAM, WEIGHTS = "metadata.json", "program.bin", "weights.npz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,22 +143,9 @@ def load_exported(file: str | Path) -> Exported:
     Raises:
         BadInputError: no such file, another file, a damaged one, or one of a newer format.
     """
+    about, program, weights = read_archive(file)
     try:
-        with zipfile.ZipFile(file) as archive:
-            about = json.loads(archive.read(METADATA))
-            if about["format"] > FORMAT:
-                raise BadInputError(
-                    f"{str(file)!r} has format {about['format']}, this version reads up to "
-                    f"{FORMAT}; update cnn-jax"
-                )
-            program = export.deserialize(bytearray(archive.read(PROGRAM)))
-            # Read whole, so that the archive's checksum is checked.
-            weights = dict(np.load(io.BytesIO(archive.read(WEIGHTS))))
-    except FileNotFoundError:
-        raise BadInputError(f"{str(file)!r}: no such file") from None
-    except BadInputError:
-        raise
-    except Exception as error:  # a damaged file raises whatever its reader meets
+        return Exported(about, export.deserialize(bytearray(program)), weights)
+    except Exception as error:  # a damaged program raises whatever its reader meets
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise BadInputError(f"{str(file)!r} is no exported network ({line})") from None
-    return Exported(about, program, weights)

@@ -91,8 +91,9 @@ class BatchNorm(nn.Module):
     here). ``unbiased`` says whether the running variance is corrected by n / (n - 1), as
     PyTorch's is; batches are always normalised with the biased one. Which examples share their
     statistics is the step's to say (``cnn_jax.batch``): all of its batch, on however many devices,
-    or ghost batches, whose statistics the running ones average. Parameters ``scale`` and
-    ``bias``; collection ``batch_stats`` with ``mean`` and ``var``; all in at least float32.
+    or ghost batches, whose statistics the running ones average; a layer whose parameters are
+    frozen works in training as in inference. Parameters ``scale`` and ``bias``; collection
+    ``batch_stats`` with ``mean`` and ``var``; all in at least float32.
     """
 
     momentum: float = 0.9
@@ -111,10 +112,10 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, channels, kept)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, kept)
         running_var = self.variable("batch_stats", "var", jnp.ones, channels, kept)
-        if not train:
+        how = batch.current()
+        if not train or how.freezes(self.path, ("scale", "bias")):
             factor = jax.lax.rsqrt(running_var.value + self.epsilon) * scale
             return ((x - running_mean.value) * factor + bias).astype(self.dtype)
-        how = batch.current()
         y, mean, var = ops.batch_norm(
             x, scale, bias, epsilon=self.epsilon, stat_batch=how.stat_batch, axis=how.axis
         )

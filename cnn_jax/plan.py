@@ -20,6 +20,7 @@ from cnn_jax.data.parts import Part
 from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import Experiment, build_module, input_shape
 from cnn_jax.ops.geometry import pair
+from cnn_jax.start import with_regime
 from cnn_jax.train import parallel
 from cnn_jax.train.logging import TRAIN
 from cnn_jax.train.state import TrainState
@@ -145,7 +146,7 @@ def _experiment(config: Config) -> Experiment:
     names = tuple(map(str, range(section.classes)))
     experiment = Experiment(config, build_module(config), {TRAIN: part}, names)
     experiment.training_batch()
-    return experiment
+    return with_regime(experiment)[0]
 
 
 def _arguments(experiment: Experiment, mesh: Mesh) -> tuple[TrainState, dict[str, Any]]:

@@ -51,7 +51,7 @@ def read_images(files: Sequence[str | Path], config: Config) -> np.ndarray:
     if section.subsample is not None:
         thin = Subsample(section.subsample, section.subsample_as)
     size = pair(section.image_size, "data.image_size")
-    view = decode.View(size, grey=channels == 1, crop=section.crop, subsample=thin)
+    view = decode.View(size, channels == 1, section.crop, thin, section.shuffle_pixels)
     images = np.empty((len(files), *view.shape), np.uint8)
     for place, file in enumerate(files):
         try:

@@ -1,5 +1,6 @@
 """What is compiled: a dispatch of several training steps, and the evaluation of a part."""
 
+import bisect
 import dataclasses
 from collections.abc import Callable
 from functools import partial
@@ -46,8 +47,8 @@ def steps_per_call(experiment: Experiment) -> int:
     return CPU_STEPS_PER_CALL if jax.default_backend() == "cpu" else STEPS_PER_CALL
 
 
-def train_step(experiment: Experiment, *, axis: str | None = None):
-    """Return the pure step of an experiment, (state, batch) -> (state, metrics)."""
+def train_step(experiment: Experiment, *, axis: str | None = None, phase: int = -1):
+    """Return the pure step of an experiment in a phase, (state, batch) -> (state, metrics)."""
     config = experiment.config
     return step.make_train_step(
         experiment.module,
@@ -58,7 +59,15 @@ def train_step(experiment: Experiment, *, axis: str | None = None):
         stat_batch=config.train.stat_batch,
         ema=config.optim.ema,
         axis=axis,
+        trained=experiment.phases[phase][1],
     )
+
+
+def _by_phase(experiment: Experiment, compiled: Callable[[int], Any]) -> Callable[[int], Any]:
+    """Return step -> the program that trains from there on; ``compiled`` makes a phase's."""
+    starts = [start for start, _ in experiment.phases]
+    programs = [compiled(phase) for phase in range(len(starts))]
+    return lambda step: programs[bisect.bisect_right(starts, step) - 1]
 
 
 def place(part: Part | Stream, mesh: Mesh) -> Data:
@@ -87,17 +96,16 @@ def training(experiment: Experiment, data: Data, mesh: Mesh, layout: Any, clock:
         once = partial(once, arguments=STREAMED_ARGUMENTS)
         return _streamed(experiment, once, mesh, layout, clock, mapping)
     if mapping:
-        mapped = jax.pmap(
-            _call(experiment, devices, parallel.AXIS),
-            axis_name=parallel.AXIS,
-            in_axes=(0, 0, 0, None, None),
-            donate_argnums=0,
+        mapped = partial(
+            jax.pmap, axis_name=parallel.AXIS, in_axes=(0, 0, 0, None, None), donate_argnums=0
+        )
+        calls = _by_phase(
+            experiment,
+            lambda phase: once(mapped(_call(experiment, devices, parallel.AXIS, phase=phase))),
         )
         stacked = parallel.stack(data)
         view = partial(parallel.unstack, mesh=mesh)
-        run_steps = _run_steps(
-            experiment, once(mapped), stacked, len(data), parallel.stack, mesh, clock
-        )
+        run_steps = _run_steps(experiment, calls, stacked, len(data), parallel.stack, mesh, clock)
 
         def run_stacked(now: Any, at: int, count: int):
             now, last = run_steps(now, at, count)
@@ -105,51 +113,59 @@ def training(experiment: Experiment, data: Data, mesh: Mesh, layout: Any, clock:
 
         return Training(run_stacked, parallel.stack, view)
     alike = parallel.replicated(mesh)
-    whole = jax.jit(
-        _call(experiment, 1, None, parallel.batched(mesh)),
-        donate_argnums=0,
-        out_shardings=(layout, alike),
+    whole = partial(jax.jit, donate_argnums=0, out_shardings=(layout, alike))
+    over = parallel.batched(mesh)
+    calls = _by_phase(
+        experiment, lambda phase: once(whole(_call(experiment, 1, None, over, phase=phase)))
     )
-    run_steps = _run_steps(experiment, once(whole), data, len(data), lambda x: x, mesh, clock)
+    run_steps = _run_steps(experiment, calls, data, len(data), lambda x: x, mesh, clock)
     return Training(run_steps, lambda now: now, lambda now: now)
 
 
 def _streamed(experiment, once, mesh, layout, clock, mapping: bool) -> Training:
     """Return the training on batches that are read while the devices work on those before."""
     if mapping:
-        one = jax.pmap(
-            _one(experiment, jax.device_count(), parallel.AXIS),
-            axis_name=parallel.AXIS,
-            donate_argnums=0,
+        devices = jax.device_count()
+        mapped = partial(jax.pmap, axis_name=parallel.AXIS, donate_argnums=0)
+        calls = _by_phase(
+            experiment,
+            lambda phase: once(mapped(_one(experiment, devices, parallel.AXIS, phase=phase))),
         )
         enter, view = parallel.stack, partial(parallel.unstack, mesh=mesh)
         batches = feed.Feed(experiment, mesh, feed.by_device)
     else:
-        one = jax.jit(
-            _one(experiment, 1, None, parallel.batched(mesh)),
-            donate_argnums=0,
-            out_shardings=(layout, parallel.replicated(mesh)),
+        shardings = layout, parallel.replicated(mesh)
+        whole = partial(jax.jit, donate_argnums=0, out_shardings=shardings)
+        over = parallel.batched(mesh)
+        calls = _by_phase(
+            experiment, lambda phase: once(whole(_one(experiment, 1, None, over, phase=phase)))
         )
         enter = view = lambda now: now
         batches = feed.Feed(experiment, mesh, feed.globally(mesh))
-    call = once(one)
 
     def run_steps(now: Any, at: int, count: int):
         last = None
         for number in range(at, at + count):
             with clock.section(DATA):
                 images, labels = batches.take(number)
-            now, last = call(now, images, labels)
+            now, last = calls(number)(now, images, labels)
         return now, view(last)
 
     return Training(run_steps, enter, view, batches.close)
 
 
-def _one(experiment: Experiment, devices: int, axis: str | None, over_devices: Any = None):
+def _one(
+    experiment: Experiment,
+    devices: int,
+    axis: str | None,
+    over_devices: Any = None,
+    *,
+    phase: int,
+):
     """Return the step on this device's share of a batch's pixels, (state, images, labels)."""
     share = experiment.config.data.batch_size // devices
     make_batch = experiment.training_batch(axis)
-    update = train_step(experiment, axis=axis)
+    update = train_step(experiment, axis=axis, phase=phase)
 
     def one(now: state.TrainState, images: jax.Array, labels: jax.Array):
         places = jnp.arange(share, dtype=jnp.uint32)
@@ -162,11 +178,18 @@ def _one(experiment: Experiment, devices: int, axis: str | None, over_devices: A
     return one
 
 
-def _call(experiment: Experiment, devices: int, axis: str | None, over_devices: Any = None):
+def _call(
+    experiment: Experiment,
+    devices: int,
+    axis: str | None,
+    over_devices: Any = None,
+    *,
+    phase: int,
+):
     """Return the function that is compiled: several steps on this device's share of each batch."""
     section = experiment.config.data
     share = section.batch_size // devices
-    update = _one(experiment, devices, axis, over_devices)
+    update = _one(experiment, devices, axis, over_devices, phase=phase)
     per_call = steps_per_call(experiment)
 
     def one(now: state.TrainState, data: resident.Resident, rows: jax.Array):
@@ -191,7 +214,7 @@ def _call(experiment: Experiment, devices: int, axis: str | None, over_devices: 
     return call
 
 
-def _run_steps(experiment, call, data, examples, spread, mesh, clock) -> loop.RunSteps:
+def _run_steps(experiment, calls, data, examples, spread, mesh, clock) -> loop.RunSteps:
     config = experiment.config
     shuffled = resident.Shuffled(config.seed, examples, config.data.batch_size)
     placed: tuple[Any, Any] = (None, None)
@@ -203,7 +226,7 @@ def _run_steps(experiment, call, data, examples, spread, mesh, clock) -> loop.Ru
             orders, offset = shuffled.locate(at)
             if placed[0] is not orders:
                 placed = orders, spread(parallel.place(orders, parallel.replicated(mesh)))
-        now, last = call(now, data, placed[1], np.int32(offset), np.int32(ahead))
+        now, last = calls(at)(now, data, placed[1], np.int32(offset), np.int32(ahead))
         return (now, last) if ahead == count else run_steps(now, at + ahead, count - ahead)
 
     return run_steps

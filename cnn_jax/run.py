@@ -23,11 +23,11 @@ from cnn_jax.experiment import (
     SETTLED_BY_DATA,
     Experiment,
     assemble,
-    build_module,
     complete,
-    input_shape,
 )
 from cnn_jax.programs import evaluation, place, steps_per_call, training
+from cnn_jax.restored import load_step
+from cnn_jax.start import with_regime
 from cnn_jax.train import checkpoint, compilation, curves, loop, parallel
 from cnn_jax.train.clock import Clock
 from cnn_jax.train.logging import EMA, TEST, TRAIN, VALIDATION, RunLog, cut_back, read_metrics
@@ -66,6 +66,7 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
     _check_batch(experiment)
     clock = Clock()
     mesh = parallel.make_mesh()
+    experiment, start = with_regime(experiment, folder)
 
     check_writers(config.train.writers)
     # A model that the images do not fit fails before any writing.
@@ -76,6 +77,8 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
     if first:
         workdir.create(folder, config, experiment.classes)
         plain = json.loads(configs.to_json(config))
+        if start is not None:
+            start.tell(folder)
         writers = [open_writer(name, folder, plain) for name in config.train.writers]
     distributed.wait_for_all("run's folder made")
     parts = {name: place(part, mesh) for name, part in experiment.parts.items()}
@@ -92,7 +95,9 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
     epoch, total = experiment.steps_per_epoch, experiment.total_steps
     schedule = experiment.schedule()
     with checkpoint.Checkpoints(folder / workdir.CHECKPOINTS, keep=config.checkpoint.keep) as kept:
-        begin = compilation.hurried(jax.jit(experiment.initial_state, out_shardings=layout))()
+        given = None if start is None else start.variables
+        draw = jax.jit(experiment.initial_state, out_shardings=layout)
+        begin = compilation.hurried(draw, given)(given)
         at, notes = 0, {"seconds": 0.0}
         if (restored := kept.restore(begin)) is not None:
             at, begin, notes = restored
@@ -127,6 +132,7 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
                         checkpoint=config.checkpoint.every or epoch,
                         per_call=steps_per_call(experiment),
                         profile=configs.profile_steps(config.train.profile),
+                        phases=tuple(first for first, _ in experiment.phases),
                     ),
                     evaluate=lambda now: evaluate(now, VALIDATION) if VALIDATION in parts else {},
                     learning_rate=lambda step, now: float(
@@ -208,26 +214,6 @@ def load_run(
     """
     module, variables, config, _ = load_step(Path(folder), step, ema=ema)
     return module, variables, config
-
-
-def load_step(
-    folder: Path, step: int | None, *, ema: bool = False
-) -> tuple[nn.Module, Variables, Config, int]:
-    """Return (module, variables, config, step) of a run's checkpoint; the newest if None."""
-    config = workdir.read_config(folder)
-    if config is None:
-        raise BadInputError(f"--workdir: {str(folder)!r} holds no run (no {workdir.CONFIG})")
-    if not (folder / workdir.CHECKPOINTS).is_dir():
-        raise BadInputError(f"--workdir: {str(folder)!r} holds no checkpoint yet")
-    if ema and config.optim.ema is None:
-        raise BadInputError(f"{str(folder)!r}: the run kept no running mean (optim.ema is unset)")
-    module = build_module(config)
-    image = jnp.zeros((1, *input_shape(config)))
-    with jax.enable_x64(config.train.precision == "float64"):
-        like = jax.eval_shape(lambda: module.init(jax.random.key(0), image, train=False))
-        with checkpoint.Checkpoints(folder / workdir.CHECKPOINTS, create=False) as kept:
-            step = kept.choose(step)
-            return module, kept.restore_network(step, like, ema=ema), config, step
 
 
 def evaluate_run(

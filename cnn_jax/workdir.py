@@ -15,6 +15,7 @@ from cnn_jax.errors import BadInputError
 
 CONFIG, METRICS, RESULT, CURVES = "config.json", "metrics.jsonl", "result.json", "curves.png"
 CHECKPOINTS, PROFILE, CLASSES = "checkpoints", "profile", "classes.json"
+INIT = "init.json"  # what a run took from which source, and what trains
 PREDICTIONS = "predictions.npz"  # of the test set: label and predicted, int32 [N]
 
 

@@ -21,6 +21,8 @@ FLOORS = [
     {"analysis", "transfer"},
     {"config"},
     {"workdir", "experiment"},
+    {"restored"},
+    {"start"},
     {"feed"},
     {"programs"},
     {"run", "imported", "batch_grid", "plan"},

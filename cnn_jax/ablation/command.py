@@ -8,11 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from cnn_jax import workdir
 from cnn_jax.ablation.study import Study
 from cnn_jax.errors import BadInputError
 
 PRESETS = ("smoke", "short", "paper")
 BAD_INPUT, FAILURES, STOPPED = 2, 1, 128
+
+Prepare = Callable[[Study, Path, str], Study]  # (declared, folder, preset)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -20,15 +23,23 @@ class _Parser(argparse.ArgumentParser):
         raise BadInputError(f"{message} (see --help)")
 
 
-def main(study: Callable[[str], Study], argv: Sequence[str] | None = None) -> int:
+def main(
+    study: Callable[[str], Study],
+    argv: Sequence[str] | None = None,
+    *,
+    prepare: Prepare | None = None,
+) -> int:
     """Run the study that ``study(preset)`` declares; return the exit status.
+
+    ``prepare`` makes what the study starts from, such as trained networks, in its folder, and
+    returns the study that uses it; it is called with the flags applied, also when continuing.
 
     0: the report is written and every cell is in it; 1: it is written and cells failed; 2: bad
     input; 128 and the signal's number: stopped, to be continued by the same command.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _run(study, arguments)
+        return _run(study, arguments, prepare)
     except BadInputError as error:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -48,7 +59,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _run(study: Callable[[str], Study], arguments: list[str]) -> int:
+def _run(
+    study: Callable[[str], Study], arguments: list[str], prepare: Prepare | None = None
+) -> int:
     flags = _parse(arguments)
     folder = Path(flags.workdir)
     if flags.jobs is not None and flags.jobs < 1:
@@ -69,6 +82,9 @@ def _run(study: Callable[[str], Study], arguments: list[str]) -> int:
         declared.base.data.name, declared.base.data.dir = flags.data, None
     if flags.data_dir is not None:
         declared.base.data.dir = flags.data_dir
+    if prepare is not None:
+        workdir.check_writable(folder)
+        declared = prepare(declared, folder, flags.preset)
     if not any(arm.match and arm.match.budget == "step_time" for arm in declared.arms):
         # Counting needs no accelerator, whose memory is the workers'. They are processes of their
         # own and do not see this.

@@ -19,13 +19,14 @@ from cnn_jax.analysis import summarize
 from cnn_jax.config import Config
 from cnn_jax.data.parts import Part
 from cnn_jax.experiment import Experiment, assemble, build_module
+from cnn_jax.start import given_variables
 from cnn_jax.train import compilation
 from cnn_jax.train.logging import TRAIN
 from cnn_jax.train.state import init_state
 
 PACKAGE = Path(__file__).parent.parent
 # What a cell computes does not depend on these.
-APART = ("ablation", "transfer", "commands", "cli.py", "__main__.py")
+APART = ("ablation", "commands", "cli.py", "__main__.py")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,12 +103,14 @@ def initial_tensors(module: Any, config: Config, data: Data) -> dict[str, Tensor
 
     dtype = jnp.dtype(config.train.precision)
 
-    def draw() -> Any:
-        begin = init_state(module, optax.identity(), data.image_shape, config.seed, dtype)
+    def draw(given: Any) -> Any:
+        shape = data.image_shape
+        begin = init_state(module, optax.identity(), shape, config.seed, dtype, given=given)
         return begin.variables
 
     with jax.enable_x64(config.train.precision == "float64"):
-        variables = jax.device_get(compilation.hurried(jax.jit(draw))())
+        given = given_variables(config, module, data.image_shape)
+        variables = jax.device_get(compilation.hurried(jax.jit(draw), given)(given))
     found = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
         name = "/".join(str(key.key) for key in path)

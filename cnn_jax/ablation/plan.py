@@ -12,11 +12,12 @@ from cnn_jax.ablation import budget, counting
 from cnn_jax.ablation.budget import Matched
 from cnn_jax.ablation.counting import Data, Described, Memo, Tensor
 from cnn_jax.ablation.proof import Proof, declared_differences, prove
-from cnn_jax.ablation.study import Arm, Study, set_field
+from cnn_jax.ablation.study import Arm, Series, Study, set_field
 from cnn_jax.ablation.timing import step_time_ratio
 from cnn_jax.config import Config
 from cnn_jax.errors import BadInputError
 from cnn_jax.run import versions
+from cnn_jax.start import source_digest
 
 PLAN, MEMORY, CELLS = "plan.json", "counted.json", "cells"
 
@@ -70,6 +71,7 @@ class Plan:
     code: str
     fingerprints: dict[str, str]
     command: str
+    series: Series | None = None
 
     def write(self, folder: Path) -> None:
         """Keep the plan in the study's folder."""
@@ -89,6 +91,9 @@ class Plan:
         proofs = tuple(Proof(**proof) for proof in held.pop("proofs"))
         cells = tuple(Cell(**cell) for cell in held.pop("cells"))
         sequences = {name: tuple(held.pop(name)) for name in ("threats", "seeds")}
+        if (series := held.pop("series", None)) is not None:
+            places = {arm: (line, number) for arm, (line, number) in series["places"].items()}
+            held["series"] = Series(series["label"], places)
         return cls(arms=tuple(arms), proofs=proofs, cells=cells, **sequences, **held)
 
 
@@ -153,6 +158,7 @@ def work_out(study: Study, folder: Path, *, preset: str, command: str) -> Plan:
         code,
         {name: each.fingerprint for name, each in data.items()},
         command,
+        study.series,
     )
 
 
@@ -211,7 +217,8 @@ def _describe(config: Config, data: Data, memo: Memo, code: str) -> Described:
     # What a network is depends on these fields alone, so arms may share an answer.
     model = {name: repr(config.model[name]) for name in config.model}
     shape = data.image_shape, data.classes, config.train.precision, config.seed
-    key = counting.digest("describe", model, shape, code)
+    start = repr(configs.ordered(config.init)), source_digest(config)
+    key = counting.digest("describe", model, shape, start, code)
     found = memo.get(key, lambda: dataclasses.asdict(counting.describe(config, data)))
     tensors = {
         path: Tensor(tuple(tensor["shape"]), tensor["digest"], tensor["constant"])
@@ -228,8 +235,11 @@ def _identity(config: Config, seed: int, data: Data, code: str) -> str:
         if name != "seed" and not name.startswith(configs.NEUTRAL)
     }
     order = list(configs.ordered(config.data.augment))
+    of_seed = configs.override(config, ())
+    of_seed.seed = seed
+    weights = source_digest(of_seed)
     return counting.digest(
-        repr(sorted(fields.items())), order, seed, data.fingerprint, code, versions()
+        repr(sorted(fields.items())), order, seed, weights, data.fingerprint, code, versions()
     )
 
 

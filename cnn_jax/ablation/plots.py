@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from cnn_jax.ablation import series
 from cnn_jax.ablation.plan import ArmPlan, Plan
+from cnn_jax.ablation.series import Along
 from cnn_jax.ablation.verdicts import Outcomes, Verdict, error
 from cnn_jax.train.logging import TRAIN, VALIDATION
 
@@ -46,6 +48,9 @@ def draw_all(
     if any(verdict.points for verdict in verdicts):
         height = 1.3 + 0.4 * len(verdicts)
         save("differences", (8, height), lambda figure: _differences(figure, plan, verdicts))
+    if plan.series is not None:
+        found = list(series.compared(plan, outcomes))
+        save("series", (11, 4.4), lambda figure: _series(figure, plan, outcomes, found))
     save("cost", (10, 4.2), lambda figure: _cost(figure, plan, arms, outcomes))
     if gradients:
         save("gradients", (11, 4.2), lambda figure: _gradients(figure, arms, gradients))
@@ -123,6 +128,41 @@ def _differences(figure: Any, plan: Plan, verdicts: Sequence[Verdict]) -> None:
     axes.set_xlim(max(low, -limit), min(high, limit))
     label = f"difference in {plan.endpoint} error (points), 95 % interval\nshaded: does not matter"
     _style(axes, xlabel=label)
+
+
+def _series(figure: Any, plan: Plan, outcomes: Outcomes, found: Sequence[Along]) -> None:
+    """Error by line against the number, and each line's difference from its control."""
+    assert plan.series is not None
+    by_line = series.lines(plan.series)
+    left, right = figure.subplots(1, 2)
+    colours = dict(zip(by_line, COLOURS, strict=False))
+    for line, arms in by_line.items():
+        errors = {
+            number: [100 * error(each, plan.endpoint) for each in outcomes[arm].values()]
+            for number, arm in arms.items()
+            if outcomes[arm]
+        }
+        means = [np.mean(values) for values in errors.values()]
+        left.plot(list(errors), means, "o-", color=colours[line], label=line, markersize=4)
+        low, high = ([f(values) for values in errors.values()] for f in (min, max))
+        left.fill_between(list(errors), low, high, color=colours[line], alpha=0.15, linewidth=0)
+    right.axhline(0, color="#777777", linewidth=1)
+    for each in found:
+        name, colour = f"{each.line} against {each.control}", colours[each.line]
+        right.plot(each.at, 100 * each.mean, color=colour, label=name)
+        right.fill_between(each.at, 100 * each.low, 100 * each.high, color=colour, alpha=0.2)
+        for place, low, high in each.crossings():
+            right.plot(place, 0, "D", color=colour, markersize=6, zorder=4)
+            ends = (each.at[0] if low is None else low, each.at[-1] if high is None else high)
+            right.plot(ends, [0, 0], color=colour, linewidth=3, alpha=0.8, zorder=3)
+    for axes in (left, right):
+        if series.logarithmic([number for arms in by_line.values() for number in arms]):
+            axes.set_xscale("log")
+    _style(left, xlabel=plan.series.label, ylabel=f"{plan.endpoint} error (%), least to largest")
+    label = f"difference in {plan.endpoint} error (points)\n95 % interval; diamonds: crossings"
+    _style(right, xlabel=plan.series.label, ylabel=label)
+    left.legend(frameon=False, fontsize="small")
+    right.legend(frameon=False, fontsize="small")
 
 
 def _cost(figure: Any, plan: Plan, arms: Sequence[ArmPlan], outcomes: Outcomes) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from cnn_jax.ablation import stats
+from cnn_jax.ablation import series, stats
 from cnn_jax.ablation.cells import Outcome
 from cnn_jax.ablation.plan import ArmPlan, Plan
 from cnn_jax.ablation.proof import Proof
@@ -29,6 +29,11 @@ SEEDS = """\
 The interval counts the seeds' noise: {split} error is a statement about the {split} images at
 hand."""
 
+CROSSINGS = """\
+Between two measured numbers each seed's and test example's difference is taken to change linearly
+(in the logarithm where the axis is one); the interval holds the places around the crossing where
+'no difference' is not excluded at 5 %."""
+
 
 def render(
     plan: Plan,
@@ -48,6 +53,8 @@ def render(
         f"{state} Endpoint: {plan.endpoint} error. Data: {plan.data}. "
         f"Seeds: {', '.join(map(str, plan.seeds))}.",
         verdict_table(verdicts),
+        *(_picture(drawn, "series", f"error by {plan.series.label}" if plan.series else "")),
+        crossings(plan, outcomes),
         *(_picture(drawn, "differences", "differences with their intervals")),
         _method(plan, len(verdicts)),
         "## Arms",
@@ -116,6 +123,28 @@ def _outlook(verdict: Verdict) -> str:
     if verdict.seeds_needed is None:
         return f"{text}; no number of seeds up to {stats.MOST_SEEDS:,} would decide"
     return f"{text}; {verdict.seeds_needed} seeds would decide"
+
+
+def crossings(plan: Plan, outcomes: Outcomes) -> str:
+    """Return where lines of arms change places, for a study whose arms lie along a number."""
+    rows = []
+    for each in series.compared(plan, outcomes):
+        found = each.crossings()
+        if not found:
+            ends = [f"{100 * float(each.mean[i]):+.2f}" for i in (0, -1)]
+            row = ["does not cross", f"from {ends[0]} to {ends[1]} points", ""]
+            rows.append([each.line, each.control, *row])
+        for place, low, high in found:
+            first, last = (series.shown(end) for end in (low, high))
+            beyond = [f"below {series.shown(each.numbers[0])}" if low is None else first]
+            beyond += [f"above {series.shown(each.numbers[-1])}" if high is None else last]
+            row = [series.shown(place), f"{beyond[0]} … {beyond[1]}"]
+            which = "better" if each.mean[-1] < 0 else "worse"
+            rows.append([each.line, each.control, *row, f"{which} at the end"])
+    if not rows or plan.series is None:
+        return ""
+    head = ["line", "against", f"crosses at ({plan.series.label})", "95 % interval", ""]
+    return f"{table(head, rows)}\n\n{CROSSINGS}"
 
 
 def arms_table(plan: Plan, outcomes: Outcomes) -> str:

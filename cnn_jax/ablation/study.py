@@ -64,6 +64,19 @@ class Arm:
 
 
 @dataclasses.dataclass(frozen=True)
+class Series:
+    """The number that arms lie along; the report then shows lines, and where they cross.
+
+    Attributes:
+        label: what the number is.
+        places: arm -> (its line, its number); arms that are left out belong to no line.
+    """
+
+    label: str
+    places: Mapping[str, tuple[str, float]]
+
+
+@dataclasses.dataclass(frozen=True)
 class Study:
     """A declaration; ``command.main`` makes a program of it.
 
@@ -80,6 +93,7 @@ class Study:
             ``steps``, ``order`` (of the data), ``initial`` (weights where path and shape agree).
         threats: what a reader should doubt, for the report.
         gradients: whether each cell keeps its gradient norms by block.
+        series: the number that arms lie along, if they do.
     """
 
     name: str
@@ -93,6 +107,7 @@ class Study:
     equal: Sequence[str] = ("steps", "order", "initial")
     threats: Sequence[str] = ()
     gradients: bool = False
+    series: Series | None = None
 
     def __post_init__(self):
         def need(good: bool, line: str) -> None:
@@ -123,6 +138,8 @@ class Study:
             budget = arm.match.budget if arm.match else BUDGETS[0]
             need(budget in BUDGETS, f"budget {budget!r}; there is {', '.join(BUDGETS)}")
         need(any(arm.against for arm in self.arms), "no arm is against another")
+        for name in self.series.places if self.series else ():
+            need(name in names, f"series places {name!r}, which is no arm")
 
     def held(self, arm: Arm) -> Sequence[str]:
         """Return what is held equal between an arm and its control."""

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from cnn_jax.config.fields import Config
+from cnn_jax.config.fields import Config, base_config, ordered
 from cnn_jax.data.subsample import MISSING, SMALLER
 from cnn_jax.errors import BadInputError
 
 PRECISIONS = ("float32", "bfloat16", "float64")
 STRATEGIES = ("jit", "pmap")
+REGIMES = ("last", "late", "all")
 
 
 def check(config: Config) -> None:
@@ -16,6 +17,7 @@ def check(config: Config) -> None:
     _check_data(config.data)
     _check_optim(config.optim, config.data.batch_size)
     _check_train(config.train, config.data.batch_size // config.optim.accumulate)
+    _check_init(config.init)
     for name, every in (
         ("eval.every", config.eval.every),
         ("checkpoint.every", config.checkpoint.every),
@@ -42,6 +44,8 @@ def _check_data(data: Config) -> None:
         _need(value is None or 0 < value <= 1, f"data.{name}", value, "above 0 and at most 1")
     reading = data.subsample_as
     _need(reading in (SMALLER, MISSING), "data.subsample_as", reading, f"{SMALLER} or {MISSING}")
+    names = all(isinstance(name, str) for name in data.only) and len(set(data.only)) != 1
+    _need(names, "data.only", data.only, "names of at least 2 classes")
     per_class, threads = data.per_class, data.threads
     _need(per_class is None or per_class >= 1, "data.per_class", per_class, "at least 1")
     _need(threads is None or threads >= 1, "data.threads", threads, "at least 1")
@@ -87,6 +91,25 @@ def _check_train(train: Config, part: int) -> None:
     _need(epochs is None or epochs > 0, "train.epochs", epochs, "above 0")
     _need(train.log_every >= 1, "train.log_every", train.log_every, "at least 1")
     _need(often is None or often >= 1, "train.steps_per_call", often, "at least 1 step")
+
+
+def _check_init(init: Config) -> None:
+    if init.source is None:
+        unset = base_config().init
+        for name, value in ordered(init).items():
+            right = "unset while init.source is: there are no weights to start from"
+            _need(value == unset[name], f"init.{name}", value, right)
+    _need(init.regime in (None, *REGIMES), "init.regime", init.regime, " | ".join(REGIMES))
+    both = init.train and init.regime is not None
+    _need(not both, "init.regime", init.regime, "unset where init.train says what trains")
+    for name in ("train", "freeze", "restart"):
+        words = all(isinstance(pattern, str) for pattern in init[name])
+        _need(words, f"init.{name}", init[name], 'patterns such as ("stage4*", "head")')
+    _need(0 < init.decay <= 1, "init.decay", init.decay, "above 0 and at most 1")
+    steps = init.unfreeze
+    whole = all(isinstance(step, int) and step >= 1 for step in steps)
+    grows = whole and list(steps) == sorted(set(steps))
+    _need(grows, "init.unfreeze", steps, "growing steps from 1 on, such as (100, 200)")
 
 
 def profile_steps(text: str | None) -> tuple[int, int] | None:

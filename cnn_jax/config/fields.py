@@ -24,6 +24,7 @@ def base_config() -> Config:
                 "train": "train",  # what is trained on: a split or a slice, such as train[:90%]
                 "test": placeholder(str),  # likewise; test, or else validation, if unset
                 "validation": 0.1,  # share cut from training, seeded and stratified
+                "only": (),  # names of the classes that are kept, in their new order; all if ()
                 "per_class": placeholder(int),  # train on so many of each class; the rest is unused
                 "image_size": placeholder(
                     object
@@ -31,6 +32,7 @@ def base_config() -> Config:
                 "crop": placeholder(float),  # share of the side in the centred window that is shown
                 "subsample": placeholder(float),  # share of the pixels that is kept ...
                 "subsample_as": "smaller",  # ... as smaller images, or with pixels missing
+                "shuffle_pixels": placeholder(int),  # by a permutation drawn from this seed
                 "mean": placeholder(tuple),  # a channel, of pixels in 0..1; from training if unset
                 "std": placeholder(tuple),
                 "classes": placeholder(int),  # as the data say, if unset
@@ -72,6 +74,17 @@ def base_config() -> Config:
                 "deterministic": False,  # bit-identical repetition on GPUs too, at some speed
                 "writers": (),  # beside metrics.jsonl: tensorboard, wandb
                 "profile": placeholder(str),  # START:STOP: trace these steps into profile/
+            },
+            "init": {  # transfer learning; see cnn_jax/transfer/regimes.py
+                # A run's folder, PyTorch's weights (.safetensors, .pth), or an exported .zip;
+                # {seed} in it stands for the run's seed.
+                "source": placeholder(str),
+                "regime": placeholder(str),  # what trains: last | late | all (if unset)
+                "train": (),  # or patterns of what trains, such as ("stage4*", "head")
+                "freeze": (),  # patterns of what does not train in any case
+                "restart": (),  # patterns of what starts anew
+                "decay": 1.0,  # of the learning rate from a stage to the one before it
+                "unfreeze": (),  # steps at which the next stage joins, from the head down
             },
             "eval": {"every": placeholder(int)},  # steps; an epoch if unset
             # The best is kept beside the latest; two, in case the newest is damaged.

@@ -4,6 +4,7 @@ Files in ``decoded`` in the cache folder, each named after what it was made of. 
 removed at any time: they are made again.
 """
 
+import dataclasses
 import hashlib
 import os
 import tempfile
@@ -17,6 +18,7 @@ from cnn_jax.data import decode, threads
 from cnn_jax.data.decode import View
 from cnn_jax.data.parts import Part
 from cnn_jax.data.progress import meter
+from cnn_jax.data.shuffle import shuffled
 from cnn_jax.errors import BadInputError
 
 # Decoding that gives other pixels is another version.
@@ -45,7 +47,10 @@ def labels(prepared: Path, split: str, records: Sequence[Any]) -> np.ndarray:
 
 
 def decoded(prepared: Path, split: str, records: Sequence[Any], view: View) -> Part:
-    """Return a split as a view shows it, its images mapped from a file."""
+    """Return a split as a view shows it, its images mapped from a file unless they are shuffled."""
+    if view.shuffle is not None:  # made in a moment, not worth a file for each seed
+        part = decoded(prepared, split, records, dataclasses.replace(view, shuffle=None))
+        return Part(shuffled(part.images, view.shuffle), part.labels)
     shape = (len(records), *view.shape)
 
     def make() -> Iterator[np.ndarray]:

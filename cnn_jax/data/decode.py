@@ -21,6 +21,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from cnn_jax.data.shuffle import shuffled
 from cnn_jax.data.subsample import Subsample
 
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F")
@@ -42,12 +43,14 @@ class View:
             kept (0.875 is customary for photos); None shows the whole image, its sides scaled
             apart.
         subsample: which of the pixels it gets then; None is all.
+        shuffle: the seed of the order in which it gets them; None leaves them where they are.
     """
 
     size: tuple[int, int]
     grey: bool
     crop: float | None = None
     subsample: Subsample | None = None
+    shuffle: int | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -87,7 +90,9 @@ def show(encoded: bytes, view: View, window: Callable[[int, int], Box] | None = 
     """
     image = pixels(encoded, grey=view.grey)
     image = resize(image, view.size, (window or view.box)(*image.shape[:2]))
-    return image if view.subsample is None else view.subsample(image)
+    if view.subsample is not None:
+        image = view.subsample(image)
+    return image if view.shuffle is None else shuffled(image, view.shuffle)
 
 
 def _by_simplejpeg(encoded: bytes, grey: bool | None) -> np.ndarray | None:

@@ -1,6 +1,7 @@
 """What a source hands out: parts of a data set, in memory or read image by image."""
 
 import dataclasses
+import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from cnn_jax.data import decode
 from cnn_jax.data.decode import View
+from cnn_jax.errors import BadInputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,3 +85,24 @@ class Source:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     skipped: tuple[str, ...] = ()
+
+    def only(self, names: Sequence[str]) -> "Source":
+        """Return the set with these of its classes alone, labelled in this order.
+
+        Raises:
+            BadInputError: a name that is no class of the set.
+        """
+        for name in names:
+            if name not in self.classes:
+                near = difflib.get_close_matches(name, self.classes, n=1) or self.classes
+                raise BadInputError(f"data.only: no class is called {name!r}; {', '.join(near)} is")
+        relabelled = np.full(len(self.classes), -1, np.int32)
+        relabelled[[self.classes.index(name) for name in names]] = np.arange(len(names))
+
+        def kept(part: Part | Stream) -> Part | Stream:
+            labels = relabelled[part.labels]
+            rows = np.flatnonzero(labels >= 0)
+            return dataclasses.replace(part[rows], labels=labels[rows])
+
+        parts = {"train": kept(self.train), "test": kept(self.test)}
+        return dataclasses.replace(self, classes=tuple(names), **parts)

@@ -31,6 +31,7 @@ class Wanted:
             all of them then have to share.
         crop: the share of the side that is shown, see ``View``.
         subsample: which of the pixels are kept.
+        shuffle: the seed of the order that pixels are brought into; None leaves them.
         stream: whether images stay on disk, encoded; None decides by the set's size, and for
             ``original``.
         original: training cuts its windows out of the original pixels, so that images of
@@ -42,6 +43,7 @@ class Wanted:
     image_size: Size | None = None
     crop: float | None = None
     subsample: Subsample | None = None
+    shuffle: int | None = None
     stream: bool | None = None
     original: bool = False
 
@@ -66,7 +68,7 @@ def read(folder: Path, name: str, wanted: Wanted) -> Source:
         )
     sizes, grey = _shapes(features["image"].shape, seen)
     size = _size(sizes, wanted.image_size)
-    view = View(size, grey, wanted.crop, wanted.subsample)
+    view = View(size, grey, wanted.crop, wanted.subsample, wanted.shuffle)
     splits = {key: split.num_examples for key, split in builder.info.splits.items()}
     train = _slice(wanted.train, builder.info.splits, "data.train")
     test = _slice(wanted.test or _test(splits), builder.info.splits, "data.test")

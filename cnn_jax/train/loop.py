@@ -44,12 +44,13 @@ class Times:
     checkpoint: int
     per_call: int  # steps a dispatch
     profile: tuple[int, int] | None = None  # steps at which a trace starts and stops
+    phases: tuple[int, ...] = ()  # steps from which on another program trains
 
     def until_next(self, step: int) -> int:
         """Return how many steps one call may run from ``step`` on without passing an event."""
         events = [self.total - step]
         events += [every - step % every for every in (self.log, self.evaluate, self.checkpoint)]
-        events += [at - step for at in self.profile or () if at > step]
+        events += [at - step for at in (*(self.profile or ()), *self.phases) if at > step]
         return min(*events, self.per_call)
 
     def due(self, step: int, every: int) -> bool:

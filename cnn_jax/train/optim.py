@@ -1,5 +1,6 @@
 """Optimizers from optax, by name."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -40,6 +41,7 @@ def make_optimizer(
     weight_decay: float = 0.0,
     clip: float | None = None,
     warmup_error: float | None = None,
+    factors: Mapping[tuple[str, ...], float] | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Return the optimizer ``name``.
 
@@ -57,6 +59,7 @@ def make_optimizer(
             2015), except for adamw, lars, lamb and muon, whose rules have a place for it.
         clip: bound of the gradient's global norm, before anything else.
         warmup_error: see ``until_error``.
+        factors: of the learning rate, by the parameter's path; 1 if None.
     """
     choose("optim.name", name, OPTIMIZERS)
     steps: list[Any] = [optax.clip_by_global_norm(clip)] if clip is not None else []
@@ -65,6 +68,8 @@ def make_optimizer(
     steps.append(_rule(name, schedule, momentum, weight_decay))
     if name == "sam":
         steps = [_uphill(optax.chain(*steps))]
+    if factors is not None:
+        steps.append(by_path(factors))
     if warmup_error is not None:
         steps.append(until_error(warmup_error))
     return optax.with_extra_args_support(optax.chain(*steps))
@@ -119,6 +124,19 @@ def _matrices(params: optax.Params) -> optax.Params:
         return contrib.MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
 
     return jax.tree_util.tree_map_with_path(see, params)
+
+
+def by_path(factors: Mapping[tuple[str, ...], float]) -> optax.GradientTransformation:
+    """Return a transformation that multiplies each parameter's update by its path's factor.
+
+    Behind an optimizer that multiplies by the learning rate last, these are learning rates by
+    depth (Howard & Ruder 2018, section 3.2).
+    """
+
+    def scaled(path: Any, update: jax.Array) -> jax.Array:
+        return update * factors[tuple(entry.key for entry in path)]
+
+    return optax.stateless(lambda updates, _: jax.tree_util.tree_map_with_path(scaled, updates))
 
 
 class WarmUntil(NamedTuple):

@@ -10,6 +10,7 @@ from flax import struct
 
 from cnn_jax import keys
 from cnn_jax.train.metrics import Sums
+from cnn_jax.train.partial import Paths, merge, select
 
 Variables = dict[str, Any]
 
@@ -19,7 +20,7 @@ class TrainState(struct.PyTreeNode):
 
     step: jax.Array  # updates done, int32
     variables: Variables  # Linen's collections: params, batch_stats, ...
-    opt_state: optax.OptState
+    opt_state: optax.OptState  # of the parameters that are ever trained
     ema: Any  # running mean of the parameters, or an empty dict
     window: Sums  # since the last line of the log
     bad_step: jax.Array  # the first update whose loss was not finite, -1 while there is none
@@ -33,17 +34,23 @@ def init_state(
     dtype: Any,
     *,
     ema: bool = False,
+    trained: Paths | None = None,
+    given: Variables | None = None,
 ) -> TrainState:
     """Return the state before the first step; images are ``[H, W, C]`` of ``dtype``.
 
-    ``ema``: keep a running mean of the parameters, which starts at the initial ones.
+    ``ema``: keep a running mean of the parameters, which starts at the initial ones. ``trained``:
+    the paths of the parameters that the optimizer will see, all if None. ``given``: variables that
+    start from these values instead of drawn ones.
     """
     key = keys.stream(seed, keys.Purpose.INIT)
     variables = dict(module.init(key, jnp.zeros((1, *image_shape), dtype), train=False))
+    if given is not None:
+        variables = merge(variables, given)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         variables=variables,
-        opt_state=optimizer.init(variables["params"]),
+        opt_state=optimizer.init(select(variables["params"], trained)),
         # Copies: buffers that are donated must not be shared.
         ema=jax.tree.map(jnp.copy, variables["params"]) if ema else {},
         window=Sums.zero(jnp.promote_types(dtype, jnp.float32)),

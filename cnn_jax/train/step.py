@@ -12,6 +12,7 @@ from cnn_jax import keys
 from cnn_jax.batch import Cut, cut
 from cnn_jax.train.loss import cross_entropy
 from cnn_jax.train.metrics import Sums, sums
+from cnn_jax.train.partial import Paths, merge, narrow, select, widen
 from cnn_jax.train.state import TrainState, Variables
 
 # image [N, H, W, C]; label int32 [N]; in training perhaps target [N, classes], which the loss then
@@ -29,6 +30,7 @@ def make_train_step(
     stat_batch: int | None = None,
     ema: float | None = None,
     axis: str | None = None,
+    trained: Paths | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Sums]]:
     """Return the step: one update by the gradient of the batch's mean loss.
 
@@ -47,6 +49,10 @@ def make_train_step(
         stat_batch: examples that share BatchNorm's statistics; all of a part if None.
         ema: decay of the running mean of the parameters kept in the state; none if None.
         axis: a mapped axis (of ``pmap``) over whose devices the batch is cut.
+        trained: the paths of the parameters that this step changes, all if None. The others are
+            constants: BatchNorm layers whose scale and bias are among them work as in inference,
+            and their statistics stay. Dropout works wherever the network has it. The optimizer's
+            state may be that of more parameters; what is not trained keeps its own.
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
@@ -57,10 +63,10 @@ def make_train_step(
         if axis is not None:
             positions += jax.lax.axis_index(axis) * batch["label"].shape[0]
 
-        def loss_fn(params: Any, rest: Any, part: Batch, positions: jax.Array):
-            with cut(Cut(positions, stat_batch, axis)):
+        def loss_fn(learned: Any, rest: Any, part: Batch, positions: jax.Array):
+            with cut(Cut(positions, stat_batch, axis, trained)):
                 outputs, updated = module.apply(
-                    {"params": params, **rest},
+                    {"params": merge(params, learned), **rest},
                     part["image"],
                     train=True,
                     rngs={"dropout": dropout},
@@ -76,22 +82,22 @@ def make_train_step(
             measured = sums(losses, logits, labels, jnp.ones(labels.shape, bool))
             return jnp.mean(total), (updated, measured)
 
-        def gradient(params: Any):
+        def gradient(learned: Any):
             """Return the batch's gradient, mean loss, updated statistics and metrics."""
             compute = jax.value_and_grad(loss_fn, has_aux=True)
             if accumulate == 1:
-                (loss, (updated, measured)), grads = compute(params, rest, batch, positions)
+                (loss, (updated, measured)), grads = compute(learned, rest, batch, positions)
             else:
                 parts = jax.tree.map(lambda x: _parts(x, accumulate), (batch, positions))
 
                 def add(carry, part):
                     grads, loss, rest, measured = carry
-                    (one, (rest, new)), more = compute(params, rest, *part)
+                    (one, (rest, new)), more = compute(learned, rest, *part)
                     grads = jax.tree.map(jnp.add, grads, more)
                     return (grads, loss + one, rest, measured + new), None
 
                 first = jax.tree.map(lambda x: x[0], parts)
-                shapes = jax.eval_shape(compute, params, rest, *first)
+                shapes = jax.eval_shape(compute, learned, rest, *first)
                 (loss, (_, measured)), grads = jax.tree.map(
                     lambda x: jnp.zeros(x.shape, x.dtype), shapes
                 )
@@ -104,22 +110,27 @@ def make_train_step(
                 measured = jax.lax.psum(measured, axis)
             return grads, loss, updated, measured
 
-        grads, loss, updated, measured = gradient(params)
+        learned = select(params, trained)
+        grads, loss, updated, measured = gradient(learned)
         updates, opt_state = optimizer.update(
             grads,
-            state.opt_state,
-            params,
+            narrow(optimizer, state.opt_state, learned),
+            learned,
             error=1 - measured.correct / measured.examples,
-            grad_fn=lambda params, _: gradient(params)[0],
+            grad_fn=lambda learned, _: gradient(learned)[0],
         )
-        params = optax.apply_updates(params, updates)
+        learned = optax.apply_updates(learned, updates)
+        mean = state.ema
+        if ema is not None:
+            mean = optax.incremental_update(learned, select(mean, trained), 1 - ema)
+            mean = merge(state.ema, mean)
         done = state.step + 1
         bad = (state.bad_step < 0) & ~jnp.isfinite(loss)
         state = TrainState(
             step=done,
-            variables={"params": params, **updated},
-            opt_state=opt_state,
-            ema=state.ema if ema is None else optax.incremental_update(params, state.ema, 1 - ema),
+            variables={"params": merge(params, learned), **updated},
+            opt_state=widen(state.opt_state, opt_state),
+            ema=mean,
             window=state.window + measured,
             bad_step=jnp.where(bad, done, state.bad_step),
         )

@@ -1,0 +1,37 @@
+"""A run's network, read back from its folder."""
+
+from pathlib import Path
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from cnn_jax import workdir
+from cnn_jax.config import Config
+from cnn_jax.errors import BadInputError
+from cnn_jax.experiment import build_module, input_shape
+from cnn_jax.train import checkpoint
+from cnn_jax.train.state import Variables
+
+
+def load_step(
+    folder: Path, step: int | None, *, ema: bool = False, flag: str = "--workdir"
+) -> tuple[nn.Module, Variables, Config, int]:
+    """Return (module, variables, config, step) of a run's checkpoint; the newest if None.
+
+    ``flag`` is what named the folder, for errors.
+    """
+    config = workdir.read_config(folder)
+    if config is None:
+        raise BadInputError(f"{flag}: {str(folder)!r} holds no run (no {workdir.CONFIG})")
+    if not (folder / workdir.CHECKPOINTS).is_dir():
+        raise BadInputError(f"{flag}: {str(folder)!r} holds no checkpoint yet")
+    if ema and config.optim.ema is None:
+        raise BadInputError(f"{str(folder)!r}: the run kept no running mean (optim.ema is unset)")
+    module = build_module(config)
+    image = jnp.zeros((1, *input_shape(config)))
+    with jax.enable_x64(config.train.precision == "float64"):
+        like = jax.eval_shape(lambda: module.init(jax.random.key(0), image, train=False))
+        with checkpoint.Checkpoints(folder / workdir.CHECKPOINTS, create=False) as kept:
+            step = kept.choose(step)
+            return module, kept.restore_network(step, like, ema=ema), config, step
