@@ -14,7 +14,7 @@ from cnn_jax import feed
 from cnn_jax.data import resident
 from cnn_jax.data.parts import Part, Stream
 from cnn_jax.experiment import Experiment
-from cnn_jax.train import compilation, loop, metrics, parallel, state, step
+from cnn_jax.train import compilation, flow, loop, metrics, parallel, state, step
 from cnn_jax.train.clock import DATA, Clock
 
 # Steps a dispatch where train.steps_per_call is unset. XLA's CPU backend runs convolutions
@@ -24,6 +24,7 @@ CPU_STEPS_PER_CALL, STEPS_PER_CALL = 1, 20
 
 ARGUMENTS = ("state", "data", "orders", "offset", "count")
 STREAMED_ARGUMENTS = ("state", "images", "labels")
+STEP, MEASUREMENT = "the training step", "the gradient flow's measurement"
 
 Data = resident.Resident | Stream  # a part as programs take it
 
@@ -35,6 +36,7 @@ class Training:
     run_steps: loop.RunSteps
     enter: Callable[[state.TrainState], Any]  # a replicated state -> the strategy's form
     view: Callable[[Any], state.TrainState]  # and back
+    measure_flow: loop.MeasureFlow
     close: Callable[[], None] = lambda: None  # ends what reads ahead
 
 
@@ -48,8 +50,17 @@ def steps_per_call(experiment: Experiment) -> int:
 
 def train_step(experiment: Experiment, *, axis: str | None = None):
     """Return the pure step of an experiment, (state, batch) -> (state, metrics)."""
+    return _step(step.make_train_step, experiment, axis)
+
+
+def flow_step(experiment: Experiment, *, axis: str | None = None):
+    """Return the measurement of what the step would do, (state, batch) -> gradient flow."""
+    return _step(flow.make_flow_step, experiment, axis)
+
+
+def _step(make: Callable[..., Any], experiment: Experiment, axis: str | None) -> Any:
     config = experiment.config
-    return step.make_train_step(
+    return make(
         experiment.module,
         experiment.optimizer(),
         seed=config.seed,
@@ -80,11 +91,10 @@ def training(experiment: Experiment, data: Data, mesh: Mesh, layout: Any, clock:
         clock: told of the time that getting at data takes.
     """
     options = compilation.deterministic_options() if experiment.config.train.deterministic else None
-    once = partial(compilation.Once, name="the training step", arguments=ARGUMENTS, options=options)
+    once = partial(compilation.Once, options=options)
     mapping = experiment.config.train.strategy == "pmap"
     devices = jax.device_count()
     if isinstance(data, Stream):
-        once = partial(once, arguments=STREAMED_ARGUMENTS)
         return _streamed(experiment, once, mesh, layout, clock, mapping)
     if mapping:
         mapped = jax.pmap(
@@ -93,46 +103,61 @@ def training(experiment: Experiment, data: Data, mesh: Mesh, layout: Any, clock:
             in_axes=(0, 0, 0, None, None),
             donate_argnums=0,
         )
+        measured = jax.pmap(
+            _at(experiment, flow_step, devices, parallel.AXIS),
+            axis_name=parallel.AXIS,
+            in_axes=(0, 0, 0, None),
+        )
         stacked = parallel.stack(data)
         view = partial(parallel.unstack, mesh=mesh)
-        run_steps = _run_steps(
-            experiment, once(mapped), stacked, len(data), parallel.stack, mesh, clock
-        )
+        order = _Order(experiment, len(data), parallel.stack, mesh, clock)
+        run_steps = _run_steps(once(mapped, STEP, ARGUMENTS), stacked, order)
+        measure = once(measured, MEASUREMENT, ARGUMENTS[:4])
 
         def run_stacked(now: Any, at: int, count: int):
             now, last = run_steps(now, at, count)
             return now, view(last)
 
-        return Training(run_stacked, parallel.stack, view)
-    alike = parallel.replicated(mesh)
+        def measure_stacked(now: Any, at: int):
+            return view(measure(now, stacked, *order.locate(at)))
+
+        return Training(run_stacked, parallel.stack, view, measure_stacked)
+    over_devices, alike = parallel.batched(mesh), parallel.replicated(mesh)
     whole = jax.jit(
-        _call(experiment, 1, None, parallel.batched(mesh)),
-        donate_argnums=0,
-        out_shardings=(layout, alike),
+        _call(experiment, 1, None, over_devices), donate_argnums=0, out_shardings=(layout, alike)
     )
-    run_steps = _run_steps(experiment, once(whole), data, len(data), lambda x: x, mesh, clock)
-    return Training(run_steps, lambda now: now, lambda now: now)
+    flow_whole = jax.jit(_at(experiment, flow_step, 1, None, over_devices), out_shardings=alike)
+    order = _Order(experiment, len(data), lambda x: x, mesh, clock)
+    run_steps = _run_steps(once(whole, STEP, ARGUMENTS), data, order)
+    measure = once(flow_whole, MEASUREMENT, ARGUMENTS[:4])
+    return Training(
+        run_steps,
+        lambda now: now,
+        lambda now: now,
+        lambda now, at: measure(now, data, *order.locate(at)),
+    )
 
 
 def _streamed(experiment, once, mesh, layout, clock, mapping: bool) -> Training:
     """Return the training on batches that are read while the devices work on those before."""
     if mapping:
-        one = jax.pmap(
-            _one(experiment, jax.device_count(), parallel.AXIS),
-            axis_name=parallel.AXIS,
-            donate_argnums=0,
-        )
+        cut = jax.device_count(), parallel.AXIS
+        mapped = partial(jax.pmap, axis_name=parallel.AXIS)
+        one = mapped(_one(experiment, train_step, *cut), donate_argnums=0)
+        measured = mapped(_one(experiment, flow_step, *cut))
         enter, view = parallel.stack, partial(parallel.unstack, mesh=mesh)
         batches = feed.Feed(experiment, mesh, feed.by_device)
     else:
+        cut = 1, None, parallel.batched(mesh)
+        alike = parallel.replicated(mesh)
         one = jax.jit(
-            _one(experiment, 1, None, parallel.batched(mesh)),
-            donate_argnums=0,
-            out_shardings=(layout, parallel.replicated(mesh)),
+            _one(experiment, train_step, *cut), donate_argnums=0, out_shardings=(layout, alike)
         )
+        measured = jax.jit(_one(experiment, flow_step, *cut), out_shardings=alike)
         enter = view = lambda now: now
         batches = feed.Feed(experiment, mesh, feed.globally(mesh))
-    call = once(one)
+    call = once(one, STEP, STREAMED_ARGUMENTS)
+    measure = once(measured, MEASUREMENT, STREAMED_ARGUMENTS)
 
     def run_steps(now: Any, at: int, count: int):
         last = None
@@ -142,14 +167,25 @@ def _streamed(experiment, once, mesh, layout, clock, mapping: bool) -> Training:
             now, last = call(now, images, labels)
         return now, view(last)
 
-    return Training(run_steps, enter, view, batches.close)
+    def measure_flow(now: Any, at: int):
+        with clock.section(DATA):
+            images, labels = batches.peek(at)
+        return view(measure(now, images, labels))
+
+    return Training(run_steps, enter, view, measure_flow, batches.close)
 
 
-def _one(experiment: Experiment, devices: int, axis: str | None, over_devices: Any = None):
-    """Return the step on this device's share of a batch's pixels, (state, images, labels)."""
+def _one(
+    experiment: Experiment,
+    make_step: Callable[..., Any],
+    devices: int,
+    axis: str | None,
+    over_devices: Any = None,
+):
+    """Return a step on this device's share of a batch's pixels, (state, images, labels)."""
     share = experiment.config.data.batch_size // devices
     make_batch = experiment.training_batch(axis)
-    update = train_step(experiment, axis=axis)
+    update = make_step(experiment, axis=axis)
 
     def one(now: state.TrainState, images: jax.Array, labels: jax.Array):
         places = jnp.arange(share, dtype=jnp.uint32)
@@ -162,25 +198,37 @@ def _one(experiment: Experiment, devices: int, axis: str | None, over_devices: A
     return one
 
 
+def _at(
+    experiment: Experiment,
+    make_step: Callable[..., Any],
+    devices: int,
+    axis: str | None,
+    over_devices: Any = None,
+):
+    """Return a step on this device's share of a batch, (state, data, orders, where it begins)."""
+    share = experiment.config.data.batch_size // devices
+    one = _one(experiment, make_step, devices, axis, over_devices)
+
+    def at(now: state.TrainState, data: resident.Resident, orders: jax.Array, offset: jax.Array):
+        first = jax.lax.axis_index(axis) * share if axis else 0
+        rows = jax.lax.dynamic_slice(orders, (offset + first,), (share,))
+        if not axis:
+            rows = jax.lax.with_sharding_constraint(rows, over_devices)
+        return one(now, data.images[rows], data.labels[rows])
+
+    return at
+
+
 def _call(experiment: Experiment, devices: int, axis: str | None, over_devices: Any = None):
     """Return the function that is compiled: several steps on this device's share of each batch."""
     section = experiment.config.data
-    share = section.batch_size // devices
-    update = _one(experiment, devices, axis, over_devices)
+    one = _at(experiment, train_step, devices, axis, over_devices)
     per_call = steps_per_call(experiment)
 
-    def one(now: state.TrainState, data: resident.Resident, rows: jax.Array):
-        if not axis:
-            rows = jax.lax.with_sharding_constraint(rows, over_devices)
-        return update(now, data.images[rows], data.labels[rows])
-
     def call(now, data, orders, offset, count):
-        first = jax.lax.axis_index(axis) * share if axis else 0
-
         def body(i, carry):
             now, _ = carry
-            start = offset + i * section.batch_size + first
-            return one(now, data, jax.lax.dynamic_slice(orders, (start,), (share,)))
+            return one(now, data, orders, offset + i * section.batch_size)
 
         carry = now, metrics.Sums.zero(now.window.loss.dtype)
         if per_call == 1:
@@ -191,19 +239,30 @@ def _call(experiment: Experiment, devices: int, axis: str | None, over_devices: 
     return call
 
 
-def _run_steps(experiment, call, data, examples, spread, mesh, clock) -> loop.RunSteps:
-    config = experiment.config
-    shuffled = resident.Shuffled(config.seed, examples, config.data.batch_size)
-    placed: tuple[Any, Any] = (None, None)
+class _Order:
+    """The order of the examples on the devices, as far as it is needed."""
 
+    def __init__(self, experiment: Experiment, examples: int, spread: Any, mesh: Mesh, clock):
+        config = experiment.config
+        self._shuffled = resident.Shuffled(config.seed, examples, config.data.batch_size)
+        self.steps_ahead = self._shuffled.steps_ahead
+        self._put = lambda orders: spread(parallel.place(orders, parallel.replicated(mesh)))
+        self._placed: tuple[Any, Any] = (None, None)
+        self._clock = clock
+
+    def locate(self, step: int) -> tuple[Any, np.int32]:
+        """Return the order and where in it the batch of a step begins."""
+        with self._clock.section(DATA):
+            orders, offset = self._shuffled.locate(step)
+            if self._placed[0] is not orders:
+                self._placed = orders, self._put(orders)
+        return self._placed[1], np.int32(offset)
+
+
+def _run_steps(call, data, order: _Order) -> loop.RunSteps:
     def run_steps(now: Any, at: int, count: int):
-        nonlocal placed
-        ahead = min(count, shuffled.steps_ahead(at))
-        with clock.section(DATA):
-            orders, offset = shuffled.locate(at)
-            if placed[0] is not orders:
-                placed = orders, spread(parallel.place(orders, parallel.replicated(mesh)))
-        now, last = call(now, data, placed[1], np.int32(offset), np.int32(ahead))
+        ahead = min(count, order.steps_ahead(at))
+        now, last = call(now, data, *order.locate(at), np.int32(ahead))
         return (now, last) if ahead == count else run_steps(now, at + ahead, count - ahead)
 
     return run_steps
