@@ -47,14 +47,23 @@ class Feed:
         self._reading = contextlib.ExitStack()
         self._iterator: Iterator[Batch] = iter(())
         self._next = -1
+        self._held: tuple[int, tuple[Any, Any]] | None = None
 
     def take(self, step: int) -> tuple[Any, Any]:
         """Return images uint8 ``[N, H, W, C]`` and labels int32 ``[N]`` of a step."""
+        held, self._held = self._held, None
+        if held is not None and held[0] == step:
+            return held[1]
         if step != self._next:
             self.close()
             self._iterator = self._reading.enter_context(_ahead(self._batches, self._section, step))
         batch, self._next = next(self._iterator), step + 1
         return self._put(batch["image"]), self._put(batch["label"])
+
+    def peek(self, step: int) -> tuple[Any, Any]:
+        """Return a step's images and labels and have them ready to be taken."""
+        self._held = step, self.take(step)
+        return self._held[1]
 
     def close(self) -> None:
         """Stop reading ahead."""

@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 
 from cnn_jax import config as configs
-from cnn_jax import models, programs
+from cnn_jax import dispatch, models
 from cnn_jax.analysis.collectives import collectives
 from cnn_jax.analysis.slices import CHIPS, Plan
 from cnn_jax.config import Config
@@ -170,7 +170,7 @@ def _step(experiment: Experiment) -> Callable[[TrainState, Any], Any]:
     """Return training's step on a batch of pixels as they are stored: augment, scale, update."""
     prepare = experiment.training_batch()
     places = jnp.arange(experiment.config.data.batch_size, dtype=jnp.uint32)
-    update = programs.train_step(experiment)
+    update = dispatch.train_step(experiment)
 
     def on_pixels(state, batch):
         return update(state, prepare(state.step, places, batch["image"], batch["label"]))

@@ -1,4 +1,4 @@
-"""What is compiled: a dispatch of several training steps, and the evaluation of a part."""
+"""Programs: training and evaluation compiled for the devices, under jit or pmap."""
 
 import bisect
 import dataclasses
@@ -11,20 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from cnn_jax import feed
+from cnn_jax import dispatch, feed, keys
 from cnn_jax.data import resident
 from cnn_jax.data.parts import Part, Stream
 from cnn_jax.experiment import Experiment
 from cnn_jax.train import compilation, loop, metrics, parallel, state, step
 from cnn_jax.train.clock import DATA, Clock
 
-# Steps a dispatch where train.steps_per_call is unset. XLA's CPU backend runs convolutions
-# inside a loop 3 times slower (measured: LeNet-5, batch 256, 2 cores), and its steps are long;
-# elsewhere short steps would wait for Python.
-CPU_STEPS_PER_CALL, STEPS_PER_CALL = 1, 20
-
-ARGUMENTS = ("state", "data", "orders", "offset", "count")
-STREAMED_ARGUMENTS = ("state", "images", "labels")
+STEP, MEASUREMENT = "the training step", "the gradient flow's measurement"
 
 Data = resident.Resident | Stream  # a part as programs take it
 
@@ -36,38 +30,8 @@ class Training:
     run_steps: loop.RunSteps
     enter: Callable[[state.TrainState], Any]  # a replicated state -> the strategy's form
     view: Callable[[Any], state.TrainState]  # and back
+    measure_flow: loop.MeasureFlow
     close: Callable[[], None] = lambda: None  # ends what reads ahead
-
-
-def steps_per_call(experiment: Experiment) -> int:
-    """Return how many steps one dispatch runs at most."""
-    chosen = experiment.config.train.steps_per_call
-    if chosen is not None:
-        return chosen
-    return CPU_STEPS_PER_CALL if jax.default_backend() == "cpu" else STEPS_PER_CALL
-
-
-def train_step(experiment: Experiment, *, axis: str | None = None, phase: int = -1):
-    """Return the pure step of an experiment in a phase, (state, batch) -> (state, metrics)."""
-    config = experiment.config
-    return step.make_train_step(
-        experiment.module,
-        experiment.optimizer(),
-        seed=config.seed,
-        label_smoothing=config.optim.label_smoothing,
-        accumulate=config.optim.accumulate,
-        stat_batch=config.train.stat_batch,
-        ema=config.optim.ema,
-        axis=axis,
-        trained=experiment.phases[phase][1],
-    )
-
-
-def _by_phase(experiment: Experiment, compiled: Callable[[int], Any]) -> Callable[[int], Any]:
-    """Return step -> the program that trains from there on; ``compiled`` makes a phase's."""
-    starts = [start for start, _ in experiment.phases]
-    programs = [compiled(phase) for phase in range(len(starts))]
-    return lambda step: programs[bisect.bisect_right(starts, step) - 1]
 
 
 def place(part: Part | Stream, mesh: Mesh) -> Data:
@@ -76,6 +40,76 @@ def place(part: Part | Stream, mesh: Mesh) -> Data:
         return part
     alike = parallel.replicated(mesh)
     return resident.place(part, lambda array: parallel.place(array, alike))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Strategy:
+    """What distinguishes jit from pmap."""
+
+    share: dispatch.Share
+    enter: Callable[[Any], Any]  # replicated arrays -> the form that its programs take
+    view: Callable[[Any], Any]  # and back
+    put: feed.Put  # streamed batches
+    # (function, its arguments' names, whether it returns a new state) -> jitted
+    map: Callable[[Callable[..., Any], tuple[str, ...], bool], Any]
+
+
+def _under_jit(mesh: Mesh, layout: Any) -> _Strategy:
+    alike = parallel.replicated(mesh)
+
+    def map_(function: Callable[..., Any], names: tuple[str, ...], trains: bool) -> Any:
+        del names
+        if trains:
+            return jax.jit(function, donate_argnums=0, out_shardings=(layout, alike))
+        return jax.jit(function, out_shardings=alike)
+
+    share = dispatch.Share(over=parallel.batched(mesh))
+    return _Strategy(share, lambda tree: tree, lambda tree: tree, feed.globally(mesh), map_)
+
+
+def _under_pmap(mesh: Mesh) -> _Strategy:
+    def map_(function: Callable[..., Any], names: tuple[str, ...], trains: bool) -> Any:
+        axes: Any = tuple(None if name in dispatch.NUMBERS else 0 for name in names)
+        donated = 0 if trains else ()
+        return jax.pmap(function, parallel.AXIS, in_axes=axes, donate_argnums=donated)
+
+    share = dispatch.Share(jax.device_count(), parallel.AXIS)
+    view = partial(parallel.unstack, mesh=mesh)
+    return _Strategy(share, parallel.stack, view, feed.by_device, map_)
+
+
+class _Compiled:
+    """The program of each phase of a training, compiled when it is first called.
+
+    Args:
+        experiment: what is trained.
+        strategy: jit or pmap.
+        make: phase -> the function.
+        names: its arguments.
+        name: what it is called in errors.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        strategy: _Strategy,
+        make: Callable[[int], Callable[..., Any]],
+        names: tuple[str, ...],
+        name: str,
+    ):
+        deterministic = experiment.config.train.deterministic
+        options = compilation.deterministic_options() if deterministic else None
+        self._starts = [start for start, _ in experiment.phases]
+        self._programs = [
+            compilation.Once(
+                strategy.map(make(phase), names, name == STEP), name, names, options=options
+            )
+            for phase in range(len(self._starts))
+        ]
+
+    def at(self, step: int) -> compilation.Once:
+        """Return the program of the phase that a step belongs to."""
+        return self._programs[bisect.bisect_right(self._starts, step) - 1]
 
 
 def training(experiment: Experiment, data: Data, mesh: Mesh, layout: Any, clock: Clock) -> Training:
@@ -88,148 +122,88 @@ def training(experiment: Experiment, data: Data, mesh: Mesh, layout: Any, clock:
         layout: a state of shardings, where each of its arrays lies.
         clock: told of the time that getting at data takes.
     """
-    options = compilation.deterministic_options() if experiment.config.train.deterministic else None
-    once = partial(compilation.Once, name="the training step", arguments=ARGUMENTS, options=options)
     mapping = experiment.config.train.strategy == "pmap"
-    devices = jax.device_count()
+    strategy = _under_pmap(mesh) if mapping else _under_jit(mesh, layout)
     if isinstance(data, Stream):
-        once = partial(once, arguments=STREAMED_ARGUMENTS)
-        return _streamed(experiment, once, mesh, layout, clock, mapping)
-    if mapping:
-        mapped = partial(
-            jax.pmap, axis_name=parallel.AXIS, in_axes=(0, 0, 0, None, None), donate_argnums=0
-        )
-        calls = _by_phase(
-            experiment,
-            lambda phase: once(mapped(_call(experiment, devices, parallel.AXIS, phase=phase))),
-        )
-        stacked = parallel.stack(data)
-        view = partial(parallel.unstack, mesh=mesh)
-        run_steps = _run_steps(experiment, calls, stacked, len(data), parallel.stack, mesh, clock)
-
-        def run_stacked(now: Any, at: int, count: int):
-            now, last = run_steps(now, at, count)
-            return now, view(last)
-
-        return Training(run_stacked, parallel.stack, view)
-    alike = parallel.replicated(mesh)
-    whole = partial(jax.jit, donate_argnums=0, out_shardings=(layout, alike))
-    over = parallel.batched(mesh)
-    calls = _by_phase(
-        experiment, lambda phase: once(whole(_call(experiment, 1, None, over, phase=phase)))
-    )
-    run_steps = _run_steps(experiment, calls, data, len(data), lambda x: x, mesh, clock)
-    return Training(run_steps, lambda now: now, lambda now: now)
+        return _streamed(experiment, strategy, mesh, clock)
+    return _resident(experiment, strategy, data, mesh, clock)
 
 
-def _streamed(experiment, once, mesh, layout, clock, mapping: bool) -> Training:
+def _resident(
+    experiment: Experiment,
+    strategy: _Strategy,
+    data: resident.Resident,
+    mesh: Mesh,
+    clock: Clock,
+) -> Training:
+    """Return the training on data that lie on every device."""
+    order = _Order(experiment, len(data), strategy.enter, mesh, clock)
+    held, seed = strategy.enter(data), keys.argument(experiment.config.seed)
+    several = partial(dispatch.several_steps, experiment, strategy.share)
+    steps = _Compiled(experiment, strategy, several, dispatch.SEVERAL, STEP)
+    measured = partial(dispatch.gathered, dispatch.flow_step, experiment, strategy.share)
+    flows = _Compiled(experiment, strategy, measured, dispatch.GATHERED, MEASUREMENT)
+
+    def run_steps(now: Any, at: int, count: int):
+        end, last = at + count, None
+        while at < end:
+            ahead = min(end - at, order.steps_ahead(at))
+            now, last = steps.at(at)(now, held, *order.locate(at), np.int32(ahead), seed)
+            at += ahead
+        return now, strategy.view(last)
+
+    def measure_flow(now: Any, at: int):
+        return strategy.view(flows.at(at)(now, held, *order.locate(at), seed))
+
+    return Training(run_steps, strategy.enter, strategy.view, measure_flow)
+
+
+class _Order:
+    """The order of the examples on the devices, as far as it is needed."""
+
+    def __init__(self, experiment: Experiment, examples: int, enter: Any, mesh: Mesh, clock: Clock):
+        config = experiment.config
+        self._shuffled = resident.Shuffled(config.seed, examples, config.data.batch_size)
+        self.steps_ahead = self._shuffled.steps_ahead
+        self._put = lambda orders: enter(parallel.place(orders, parallel.replicated(mesh)))
+        self._placed: tuple[Any, Any] = (None, None)
+        self._clock = clock
+
+    def locate(self, step: int) -> tuple[Any, np.int32]:
+        """Return the order and where in it the batch of a step begins."""
+        with self._clock.section(DATA):
+            orders, offset = self._shuffled.locate(step)
+            if self._placed[0] is not orders:
+                self._placed = orders, self._put(orders)
+        return self._placed[1], np.int32(offset)
+
+
+def _streamed(experiment: Experiment, strategy: _Strategy, mesh: Mesh, clock: Clock) -> Training:
     """Return the training on batches that are read while the devices work on those before."""
-    if mapping:
-        devices = jax.device_count()
-        mapped = partial(jax.pmap, axis_name=parallel.AXIS, donate_argnums=0)
-        calls = _by_phase(
-            experiment,
-            lambda phase: once(mapped(_one(experiment, devices, parallel.AXIS, phase=phase))),
-        )
-        enter, view = parallel.stack, partial(parallel.unstack, mesh=mesh)
-        batches = feed.Feed(experiment, mesh, feed.by_device)
-    else:
-        shardings = layout, parallel.replicated(mesh)
-        whole = partial(jax.jit, donate_argnums=0, out_shardings=shardings)
-        over = parallel.batched(mesh)
-        calls = _by_phase(
-            experiment, lambda phase: once(whole(_one(experiment, 1, None, over, phase=phase)))
-        )
-        enter = view = lambda now: now
-        batches = feed.Feed(experiment, mesh, feed.globally(mesh))
+    batches = feed.Feed(experiment, mesh, strategy.put)
+    seed = keys.argument(experiment.config.seed)
+
+    def compiled(make: dispatch.MakeStep, name: str) -> _Compiled:
+        function = partial(dispatch.on_pixels, make, experiment, strategy.share)
+        return _Compiled(experiment, strategy, function, dispatch.STREAMED, name)
+
+    steps = compiled(dispatch.train_step, STEP)
+    flows = compiled(dispatch.flow_step, MEASUREMENT)
 
     def run_steps(now: Any, at: int, count: int):
         last = None
         for number in range(at, at + count):
             with clock.section(DATA):
                 images, labels = batches.take(number)
-            now, last = calls(number)(now, images, labels)
-        return now, view(last)
+            now, last = steps.at(number)(now, images, labels, seed)
+        return now, strategy.view(last)
 
-    return Training(run_steps, enter, view, batches.close)
-
-
-def _one(
-    experiment: Experiment,
-    devices: int,
-    axis: str | None,
-    over_devices: Any = None,
-    *,
-    phase: int,
-):
-    """Return the step on this device's share of a batch's pixels, (state, images, labels)."""
-    share = experiment.config.data.batch_size // devices
-    make_batch = experiment.training_batch(axis)
-    update = train_step(experiment, axis=axis, phase=phase)
-
-    def one(now: state.TrainState, images: jax.Array, labels: jax.Array):
-        places = jnp.arange(share, dtype=jnp.uint32)
-        if axis:
-            places += jax.lax.axis_index(axis).astype(jnp.uint32) * share
-        else:
-            places = jax.lax.with_sharding_constraint(places, over_devices)
-        return update(now, make_batch(now.step, places, images, labels))
-
-    return one
-
-
-def _call(
-    experiment: Experiment,
-    devices: int,
-    axis: str | None,
-    over_devices: Any = None,
-    *,
-    phase: int,
-):
-    """Return the function that is compiled: several steps on this device's share of each batch."""
-    section = experiment.config.data
-    share = section.batch_size // devices
-    update = _one(experiment, devices, axis, over_devices, phase=phase)
-    per_call = steps_per_call(experiment)
-
-    def one(now: state.TrainState, data: resident.Resident, rows: jax.Array):
-        if not axis:
-            rows = jax.lax.with_sharding_constraint(rows, over_devices)
-        return update(now, data.images[rows], data.labels[rows])
-
-    def call(now, data, orders, offset, count):
-        first = jax.lax.axis_index(axis) * share if axis else 0
-
-        def body(i, carry):
-            now, _ = carry
-            start = offset + i * section.batch_size + first
-            return one(now, data, jax.lax.dynamic_slice(orders, (start,), (share,)))
-
-        carry = now, metrics.Sums.zero(now.window.loss.dtype)
-        if per_call == 1:
-            return body(0, carry)
-        # The number of steps is an argument: one program serves calls of every length.
-        return jax.lax.fori_loop(0, count, body, carry)
-
-    return call
-
-
-def _run_steps(experiment, calls, data, examples, spread, mesh, clock) -> loop.RunSteps:
-    config = experiment.config
-    shuffled = resident.Shuffled(config.seed, examples, config.data.batch_size)
-    placed: tuple[Any, Any] = (None, None)
-
-    def run_steps(now: Any, at: int, count: int):
-        nonlocal placed
-        ahead = min(count, shuffled.steps_ahead(at))
+    def measure_flow(now: Any, at: int):
         with clock.section(DATA):
-            orders, offset = shuffled.locate(at)
-            if placed[0] is not orders:
-                placed = orders, spread(parallel.place(orders, parallel.replicated(mesh)))
-        now, last = calls(at)(now, data, placed[1], np.int32(offset), np.int32(ahead))
-        return (now, last) if ahead == count else run_steps(now, at + ahead, count - ahead)
+            images, labels = batches.peek(at)
+        return strategy.view(flows.at(at)(now, images, labels, seed))
 
-    return run_steps
+    return Training(run_steps, strategy.enter, strategy.view, measure_flow, batches.close)
 
 
 def evaluation(experiment: Experiment, mesh: Mesh) -> Callable[..., dict[str, Any]]:

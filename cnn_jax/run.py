@@ -25,12 +25,22 @@ from cnn_jax.experiment import (
     assemble,
     complete,
 )
-from cnn_jax.programs import evaluation, place, steps_per_call, training
+from cnn_jax.dispatch import steps_per_call
+from cnn_jax.programs import evaluation, place, training
 from cnn_jax.restored import load_step
 from cnn_jax.start import with_regime
 from cnn_jax.train import checkpoint, compilation, curves, loop, parallel
 from cnn_jax.train.clock import Clock
-from cnn_jax.train.logging import EMA, TEST, TRAIN, VALIDATION, RunLog, cut_back, read_metrics
+from cnn_jax.train.logging import (
+    EMA,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    RunLog,
+    cut_back,
+    cut_flow_back,
+    read_metrics,
+)
 from cnn_jax.train.optim import rate_factor
 from cnn_jax.train.state import TrainState, Variables
 from cnn_jax.train.writers import check_writers, open_writer
@@ -106,10 +116,12 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
         lines = folder / workdir.METRICS
         if first:
             cut_back(lines, at)
+            cut_flow_back(folder / workdir.FLOW, at)
         with (
             distributed.ends_with_the_others(),
             RunLog(
                 lines,
+                flow_file=folder / workdir.FLOW,
                 step=at,
                 total=total,
                 batch_size=config.data.batch_size,
@@ -123,6 +135,7 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
                 fitted = loop.fit(
                     trained.enter(begin),
                     trained.run_steps,
+                    measure_flow=trained.measure_flow,
                     view=trained.view,
                     step=at,
                     times=loop.Times(
@@ -133,6 +146,7 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
                         per_call=steps_per_call(experiment),
                         profile=configs.profile_steps(config.train.profile),
                         phases=tuple(first for first, _ in experiment.phases),
+                        flow=config.train.flow_every,
                     ),
                     evaluate=lambda now: evaluate(now, VALIDATION) if VALIDATION in parts else {},
                     learning_rate=lambda step, now: float(

@@ -14,6 +14,7 @@ from cnn_jax.config import Config
 from cnn_jax.errors import BadInputError
 
 CONFIG, METRICS, RESULT, CURVES = "config.json", "metrics.jsonl", "result.json", "curves.png"
+FLOW = "flow.jsonl"  # the gradient flow, where train.flow_every asks for it
 CHECKPOINTS, PROFILE, CLASSES = "checkpoints", "profile", "classes.json"
 INIT = "init.json"  # what a run took from which source, and what trains
 PREDICTIONS = "predictions.npz"  # of the test set: label and predicted, int32 [N]

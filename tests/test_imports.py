@@ -13,7 +13,7 @@ ROOT = Path(cnn_jax.__file__).parent
 
 # From the ground up; a module imports from floors below its own, or within its package.
 FLOORS = [
-    {"errors", "keys", "memory", "batch", "distributed"},
+    {"errors", "keys", "memory", "batch", "distributed", "shortcuts"},
     {"ops"},
     {"layers"},
     {"blocks"},
@@ -23,7 +23,7 @@ FLOORS = [
     {"workdir", "experiment"},
     {"restored"},
     {"start"},
-    {"feed"},
+    {"feed", "dispatch"},
     {"programs"},
     {"run", "imported", "batch_grid", "plan"},
     {"ablation", "exported", "predict"},

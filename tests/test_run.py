@@ -141,14 +141,18 @@ def test_unset_constants_are_settled_by_the_data_and_compared(tmp_path):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     flags = ["--config.checkpoint.every=20", "--config.train.log_every=1"]
-    config = small("--config.train.epochs=4", *flags)
+    config = small("--config.train.epochs=4", "--config.train.flow_every=9", *flags)
     folder = tmp_path_factory.mktemp("run") / "whole"
     return config, folder, cnn_jax.train_and_evaluate(config, folder)
 
 
-def test_how_often_is_logged_and_saved_changes_no_bit(whole, finished):
+def test_how_often_is_logged_measured_and_saved_changes_no_bit(whole, finished):
     assert parameters(whole[1]) == parameters(finished[1])
     assert whole[2]["metrics"] == finished[2]["metrics"]
+    assert not (finished[1] / "flow.jsonl").exists()
+    flows = read_metrics(whole[1] / "flow.jsonl")
+    assert [line["step"] for line in flows] == [*range(0, 81, 9)]
+    assert all(set(line["gradient"]) == {"fc1", "head"} for line in flows)
 
 
 @ABANDONED
@@ -177,8 +181,8 @@ def test_a_run_stopped_anywhere_ends_like_one_that_was_not(
     assert (f"checkpoint {at + 1} is damaged" in capsys.readouterr().err) == damage
     assert again["metrics"] == result["metrics"]
     assert parameters(tmp_path / "run") == parameters(folder)
-    lines = "metrics.jsonl"
-    assert read_metrics(tmp_path / "run" / lines) == read_metrics(folder / lines)
+    for lines in ("metrics.jsonl", "flow.jsonl"):
+        assert read_metrics(tmp_path / "run" / lines) == read_metrics(folder / lines)
 
 
 def test_several_steps_a_dispatch_compute_the_same(finished, tmp_path):

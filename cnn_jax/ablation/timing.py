@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax import config as configs
-from cnn_jax import programs
+from cnn_jax import dispatch
 from cnn_jax.ablation.counting import Data
 from cnn_jax.config import Config
 from cnn_jax.experiment import Experiment
@@ -43,7 +43,7 @@ def _stepper(config: Config, data: Data) -> Callable[[int], float]:
     config.train.steps = steps  # the schedule asks, and there are no examples here to count
     optimizer = experiment.optimizer()
     dtype = experiment.dtype
-    step = jax.jit(programs.train_step(experiment), donate_argnums=0)
+    step = jax.jit(dispatch.train_step(experiment), donate_argnums=0)
     rng = np.random.default_rng(0)
     size = config.data.batch_size
     batch = {

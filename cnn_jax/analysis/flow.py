@@ -52,6 +52,33 @@ def correlation(gradients: np.ndarray) -> np.ndarray:
     return np.array([np.mean(np.diagonal(cosines, apart)) for apart in range(len(unit))])
 
 
+def settled(probe: Probe, x: jax.Array) -> Probe:
+    """Return the network with the running statistics that it would have after many passes over x.
+
+    Untrained networks need them: theirs are those that they were made with. Passing a batch moves
+    each statistic s to k s + (1 - k) b, whatever s is, so that two passes, one from zeros and one
+    from ones, tell k and the batch's own b.
+    """
+    if "batch_stats" not in probe.variables:
+        return probe
+
+    @jax.jit
+    def passed(value):
+        start = jax.tree.map(lambda s: jnp.full_like(s, value), probe.variables["batch_stats"])
+        _, updated = probe.module.apply(
+            {**probe.variables, "batch_stats": start},
+            x,
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"dropout": jax.random.key(0)},
+        )
+        return updated["batch_stats"]
+
+    zeros, ones = passed(0.0), passed(1.0)
+    found = jax.tree.map(lambda zero, one: zero / (1 - (one - zero)), zeros, ones)
+    return Probe(probe.module, {**probe.variables, "batch_stats": found}, probe.image_shape)
+
+
 def along_a_line(first: jax.Array, last: jax.Array, n: int) -> jax.Array:
     """Return ``n`` images ``[n, H, W, C]`` evenly spaced from one to another."""
     shares = jnp.linspace(0, 1, n)[:, None, None, None]

@@ -108,18 +108,26 @@ class Chart:
     ylabel: str
     log: bool = False
     ticks: Sequence[str] | None = None  # names of the places 0, 1, ...
+    title: str = ""
 
 
-def chart(charts: Sequence[Chart], file: Path, title: str) -> None:
-    """Draw charts side by side."""
+def chart(charts: Sequence[Chart], file: Path, title: str, *, columns: int | None = None) -> None:
+    """Draw charts side by side, so many a row; all of them in one if None."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(max(5.2 * len(charts), 6), 3.9), layout="constrained", dpi=110)
-    for part, axes in zip(charts, figure.subplots(1, len(charts), squeeze=False)[0], strict=True):
+    columns = min(columns or len(charts), len(charts))
+    rows = -(-len(charts) // columns)
+    size = max(5.2 * columns, 6), 3.9 * rows
+    figure = Figure(figsize=size, layout="constrained", dpi=110)
+    grid = figure.subplots(rows, columns, squeeze=False).flat
+    for axes in grid[len(charts) :]:
+        axes.set_axis_off()
+    for part, axes in zip(charts, grid[: len(charts)], strict=True):
         for name, (x, y) in part.curves.items():
             marker = "o" if len(x) < 40 else ""
             axes.plot(x, y, label=name, marker=marker, markersize=3, linewidth=1.3)
         axes.set(xlabel=part.xlabel, ylabel=part.ylabel)
+        axes.set_title(part.title, fontsize=9)
         if part.log:
             axes.set_yscale("log")
         if part.ticks is not None:

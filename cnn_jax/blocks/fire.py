@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers
+from cnn_jax import layers, shortcuts
 from cnn_jax.blocks.conv import ModuleDef
 from cnn_jax.errors import BadInputError
 
@@ -35,7 +35,10 @@ class Fire(nn.Module):
         wide = self.conv(self.expand, 3, name="expand3x3")(squeezed)
         y = nn.relu(jnp.concatenate([narrow, wide], axis=-1))
         if self.bypass and x.shape[-1] == y.shape[-1]:
-            return y + x
-        if self.bypass == "complex":
-            return y + self.conv(y.shape[-1], 1, name="bypass_conv")(x)
-        return y
+            skip = x
+        elif self.bypass == "complex":
+            skip = self.conv(y.shape[-1], 1, name="bypass_conv")(x)
+        else:
+            return y
+        shortcuts.note(self, y, skip)
+        return y + skip

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers
+from cnn_jax import layers, shortcuts
 from cnn_jax.blocks.conv import ModuleDef
 from cnn_jax.errors import BadInputError
 
@@ -36,11 +36,15 @@ def _add_shortcut(block: "BasicBlock | BottleneckBlock", x, y, *, train: bool):
         return y
     fits = x.shape[-1] == y.shape[-1] and block.stride == 1
     if fits and block.shortcut != "C":
-        return y + x
-    if block.shortcut == "A":
-        return y + pad_shortcut(x, y.shape[-1], block.stride)
-    proj = block.conv(y.shape[-1], 1, block.stride, padding="valid", use_bias=False, name="proj")
-    return y + block.norm(name="proj_bn")(proj(x), train=train)
+        skip = x
+    elif block.shortcut == "A":
+        skip = pad_shortcut(x, y.shape[-1], block.stride)
+    else:
+        field, stride, width = 1, block.stride, y.shape[-1]
+        proj = block.conv(width, field, stride, padding="valid", use_bias=False, name="proj")
+        skip = block.norm(name="proj_bn")(proj(x), train=train)
+    shortcuts.note(block, y, skip)
+    return y + skip
 
 
 class BasicBlock(nn.Module):

@@ -91,6 +91,8 @@ def _check_train(train: Config, part: int) -> None:
     _need(epochs is None or epochs > 0, "train.epochs", epochs, "above 0")
     _need(train.log_every >= 1, "train.log_every", train.log_every, "at least 1")
     _need(often is None or often >= 1, "train.steps_per_call", often, "at least 1 step")
+    flow = train.flow_every
+    _need(flow is None or flow >= 1, "train.flow_every", flow, "at least 1 step")
 
 
 def _check_init(init: Config) -> None:

@@ -73,6 +73,9 @@ def base_config() -> Config:
                 "stat_batch": placeholder(int),  # examples that BatchNorm normalises together
                 "deterministic": False,  # bit-identical repetition on GPUs too, at some speed
                 "writers": (),  # beside metrics.jsonl: tensorboard, wandb
+                # Steps from one measurement of the gradient flow (flow.jsonl) to the next, each of
+                # which costs about a step; none if unset.
+                "flow_every": placeholder(int),
                 "profile": placeholder(str),  # START:STOP: trace these steps into profile/
             },
             "init": {  # transfer learning; see cnn_jax/transfer/regimes.py

@@ -16,6 +16,7 @@ NEUTRAL = (
     "train.log_every",
     "train.writers",
     "train.profile",
+    "train.flow_every",
     "train.strategy",
     "train.shard_state",
     "train.steps_per_call",

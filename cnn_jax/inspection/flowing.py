@@ -1,6 +1,6 @@
-"""Gradient flow: from the loss to each layer's weights, and along a line of images."""
+"""Gradient flow: from the loss to each layer's weights, along a line of images, and in training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,28 +10,71 @@ import jax.numpy as jnp
 from cnn_jax.analysis import flow, pictures
 from cnn_jax.analysis.pictures import Chart
 from cnn_jax.analysis.probe import Probe
-from cnn_jax.inspection.subject import Subject, pixels_of
+from cnn_jax.inspection.subject import Subject, pixels_of, spread
 from cnn_jax.keys import Purpose, stream
 from cnn_jax.train.logging import TRAIN
 from cnn_jax.train.loss import cross_entropy
 
 EXAMPLES, LINE = 128, 32
+SHOWN = 5  # steps of a recorded run
+
+# What a line of flow.jsonl holds by block -> how the picture calls it.
+RECORDED = {
+    "gradient": "|gradient| of the kernels",
+    "update_to_weight": "|update| / |kernels|",
+    "branch_to_skip": "|branch| / |shortcut|",
+}
 
 
 def draw_gradient_flow(subject: Subject, folder: Path) -> list[Path]:
-    """Draw gradients by layer and along a line of images, at the initial and the run's weights."""
+    """Draw gradients by layer and along a line of images; and by block, as training recorded them.
+
+    At the initial and at the run's weights; what was recorded where train.flow_every was set.
+    """
     part = subject.data().parts[TRAIN]
     first = range(min(EXAMPLES, len(part)))
     x, labels = subject.normalise(pixels_of(part, first)), jnp.asarray(part.labels[:EXAMPLES])
     net = subject.probe
-    key = stream(subject.config.seed, Purpose.INIT)
-    blank = jnp.zeros((1, *net.image_shape))
-    initial = jax.jit(lambda: net.module.init(key, blank, train=False))()
-    both = {"initial": Probe(net.module, initial, net.image_shape), "trained": net}
+    both = {"initial": initial(subject, x), "trained": net}
     file = folder / "gradient-flow.png"
     title = f"gradient flow, {len(x)} training images: {subject.title}"
     pictures.chart(compare(both, x, labels, subject.seed), file, title)
-    return [file]
+    if not subject.flow:
+        return [file]
+    over = folder / "gradient-flow-training.png"
+    pictures.chart(
+        by_step(subject.flow, net.layers), over, f"gradient flow in training: {subject.title}"
+    )
+    return [file, over]
+
+
+def initial(subject: Subject, x: jax.Array) -> Probe:
+    """Return a run's network as it was before training, its statistics those of ``x``."""
+    net = subject.probe
+    key = stream(subject.config.seed, Purpose.INIT)
+    blank = jnp.zeros((1, *net.image_shape))
+    variables = jax.jit(lambda: net.module.init(key, blank, train=False))()
+    return flow.settled(Probe(net.module, variables, net.image_shape), x)
+
+
+def by_step(lines: Sequence[Mapping[str, Any]], layers: Any) -> list[Chart]:
+    """Return charts by block of some lines of flow.jsonl, a curve a step.
+
+    ``layers``: names in the network's order.
+    """
+    charts = []
+    for quantity, ylabel in RECORDED.items():
+        blocks = list(flow.in_order(lines[0][quantity], layers))
+        if blocks:
+            curves = {
+                f"step {line['step']}": (
+                    range(len(blocks)),
+                    [line[quantity][block] for block in blocks],
+                )
+                for line in spread(lines, SHOWN)
+            }
+            charts.append(Chart(curves, "", ylabel, log=True, ticks=blocks))
+    return charts
 
 
 def compare(
@@ -45,8 +88,7 @@ def compare(
         labels: their classes, int ``[N]``.
         seed: of the mix of logits whose input gradients are correlated.
     """
-    norms, ratios, lines, ticks = {}, {}, {}, []
-    line = flow.along_a_line(x[0], x[1], LINE)
+    norms, ratios, ticks = {}, {}, []
     for name, probe in networks.items():
         gradients = _gradients(probe.module, probe.variables, x, labels)
         by_layer = flow.in_order(flow.layer_norms(gradients), probe.layers)
@@ -54,13 +96,24 @@ def compare(
         places, ticks = list(range(len(by_layer))), list(by_layer)
         norms[name] = places, list(by_layer.values())
         ratios[name] = places, list(flow.ratios(by_layer, weights).values())
-        found = flow.correlation(flow.input_gradients(probe, line, jax.random.key(seed)))
-        lines[name] = list(range(LINE)), list(found)
     return [
         Chart(norms, "", "|gradient| of the kernel", log=True, ticks=ticks),
         Chart(ratios, "", "|gradient| / |kernel|", log=True, ticks=ticks),
-        Chart(lines, f"places apart, of {LINE} between two images", "cosine of input gradients"),
+        correlations(networks, x, seed),
     ]
+
+
+def correlations(networks: Mapping[str, Probe], x: jax.Array, seed: int = 0) -> Chart:
+    """Return the chart of input gradients' cosines on the line from one image to the next."""
+    line = flow.along_a_line(x[0], x[1], LINE)
+    curves = {
+        name: (
+            range(LINE),
+            list(flow.correlation(flow.input_gradients(probe, line, jax.random.key(seed)))),
+        )
+        for name, probe in networks.items()
+    }
+    return Chart(curves, f"places apart, of {LINE} between two images", "cosine of input gradients")
 
 
 def _gradients(module: Any, variables: Any, x: jax.Array, labels: jax.Array) -> Any:

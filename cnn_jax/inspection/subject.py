@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import Experiment, assemble, input_shape
 from cnn_jax.predict import read_images, with_data
 from cnn_jax.run import load_step
-from cnn_jax.train.logging import TEST
+from cnn_jax.train.logging import TEST, read_metrics
 
 IMAGES = 6  # test images that are looked at unless files are given
 BATCH = 64
@@ -42,6 +42,7 @@ class Subject:
         layer: as asked for, or None.
         unit: as asked for, or None.
         seed: of whatever is random.
+        flow: the lines of the run's flow.jsonl.
     """
 
     probe: Probe
@@ -53,6 +54,7 @@ class Subject:
     layer: str | None = None
     unit: int | None = None
     seed: int = 0
+    flow: Sequence[Mapping[str, Any]] = ()
 
     @property
     def pixels(self) -> np.ndarray:
@@ -171,7 +173,8 @@ def open_run(
     if files:
         shown()  # a broken file is told before anything is drawn
     title = f"{config.model.name}, step {step}"
-    return Subject(probe, config, title, shown, names, data, layer=layer, unit=unit, seed=seed)
+    recorded = [x for x in read_metrics(folder / workdir.FLOW) if x["step"] <= step]
+    return Subject(probe, config, title, shown, names, data, layer, unit, seed, recorded)
 
 
 def _one_a_class(labels: np.ndarray) -> np.ndarray:

@@ -1,4 +1,7 @@
-"""What a run writes while it goes: metrics.jsonl, and progress on stderr. Nothing else logs."""
+"""What a run writes while it goes: metrics.jsonl, flow.jsonl, progress on stderr.
+
+Nothing else logs.
+"""
 
 import json
 import os
@@ -13,6 +16,8 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from cnn_jax.train import flow as gradient_flow
+from cnn_jax.train.flow import Flow
 from cnn_jax.train.writers import Writer
 
 # Which split the lines of the loop speak of; the test set's line comes once, at the end.
@@ -21,7 +26,7 @@ EMA = "_ema"  # behind a split's name: of the parameters' running mean
 
 
 def read_metrics(file: Path) -> list[dict[str, Any]]:
-    """Return the lines of metrics.jsonl; one that a kill cut short is left out."""
+    """Return the lines of metrics.jsonl, or flow.jsonl; one that a kill cut short is left out."""
     lines = []
     for line in file.read_text().splitlines() if file.exists() else []:
         try:
@@ -34,8 +39,18 @@ def read_metrics(file: Path) -> list[dict[str, Any]]:
 def cut_back(file: Path, step: int) -> None:
     """Drop what a resumed run will write again: lines after ``step`` and the end's test line."""
     kept = [x for x in read_metrics(file) if x["step"] <= step and not x["split"].startswith(TEST)]
+    _write_lines(file, kept)
+
+
+def cut_flow_back(file: Path, step: int) -> None:
+    """Drop what a run resumed at ``step`` will measure again: lines of that step and later ones."""
+    if file.exists():
+        _write_lines(file, [line for line in read_metrics(file) if line["step"] < step])
+
+
+def _write_lines(file: Path, lines: list[dict[str, Any]]) -> None:
     temporary = file.with_suffix(".tmp")
-    temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
     os.replace(temporary, file)
 
 
@@ -46,6 +61,7 @@ class RunLog:
         self,
         file: Path,
         *,
+        flow_file: Path | None = None,
         step: int,
         total: int,
         batch_size: int,
@@ -56,6 +72,7 @@ class RunLog:
         self._total, self._batch_size, self._writers = total, batch_size, writers
         self._silent = silent
         self._file: TextIO = open(os.devnull, "w") if silent else file.open("a")  # noqa: SIM115
+        self._flow_file = flow_file
         self._meter = _Meter(step)
         self._bar = _bar() if sys.stderr.isatty() and not silent else None
         self._task = None
@@ -94,6 +111,14 @@ class RunLog:
         else:
             rate = f"  {self._speed()}" if split == TRAIN else ""
             print(text + rate, file=sys.stderr, flush=True)
+
+    def write_flow(self, flows: Sequence[tuple[int, Flow]]) -> None:
+        """Append what was measured of the gradient flow, by step, a line each."""
+        if self._silent or self._flow_file is None or not flows:
+            return
+        with self._flow_file.open("a") as file:
+            for step, flow in flows:
+                file.write(json.dumps({"step": step} | gradient_flow.line(flow)) + "\n")
 
     def progress(self, step: int, loss: float) -> None:
         """Show how far training is; ``step`` is finished."""

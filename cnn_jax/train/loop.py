@@ -13,6 +13,7 @@ from cnn_jax.errors import BadInputError
 from cnn_jax.train import metrics
 from cnn_jax.train.checkpoint import Checkpoints
 from cnn_jax.train.clock import COMPILE, COMPUTE, Clock
+from cnn_jax.train.flow import Flow
 from cnn_jax.train.logging import TRAIN, RunLog
 from cnn_jax.train.state import TrainState
 from cnn_jax.train.step import all_finite
@@ -20,6 +21,7 @@ from cnn_jax.train.step import all_finite
 # (state, its step, how many steps) -> (state, the last step's metrics); the state is in the form
 # that the strategy keeps it in.
 RunSteps = Callable[[Any, int, int], tuple[Any, metrics.Sums]]
+MeasureFlow = Callable[[Any, int], Flow]  # (state, its step) -> norms of the update to come
 
 
 class DivergedError(BadInputError):
@@ -45,12 +47,18 @@ class Times:
     per_call: int  # steps a dispatch
     profile: tuple[int, int] | None = None  # steps at which a trace starts and stops
     phases: tuple[int, ...] = ()  # steps from which on another program trains
+    flow: int | None = None  # steps between measurements of the gradient flow
+
+    def flows(self, step: int) -> bool:
+        """Return whether the gradient flow is measured before the update after ``step`` others."""
+        return self.flow is not None and step % self.flow == 0
 
     def until_next(self, step: int) -> int:
         """Return how many steps one call may run from ``step`` on without passing an event."""
         events = [self.total - step]
         events += [every - step % every for every in (self.log, self.evaluate, self.checkpoint)]
         events += [at - step for at in (*(self.profile or ()), *self.phases) if at > step]
+        events += [self.flow - step % self.flow] if self.flow is not None else []
         return min(*events, self.per_call)
 
     def due(self, step: int, every: int) -> bool:
@@ -71,6 +79,7 @@ def fit(
     state: Any,
     run_steps: RunSteps,
     *,
+    measure_flow: MeasureFlow,
     view: Callable[[Any], TrainState],
     step: int,
     times: Times,
@@ -89,6 +98,7 @@ def fit(
     Args:
         state: before ``step``, in the strategy's form; its buffers are given up.
         run_steps: runs so many steps in one dispatch.
+        measure_flow: called every ``times.flow`` steps.
         view: the strategy's form -> the state itself.
         step: how many updates ``state`` has seen.
         times: when what happens.
@@ -119,11 +129,13 @@ def fit(
 
     with _signals() as received, _Trace(times.profile, trace_folder) as trace:
         before: metrics.Sums | None = None
-        dispatches = 0
+        dispatches, flows = 0, []
         while step < times.total:
             trace.at(step)
             count = times.until_next(step)
             with clock.section(COMPUTE if dispatches else COMPILE):
+                if times.flows(step):
+                    flows.append((step, measure_flow(state, step)))
                 state, last = run_steps(state, step, count)
                 if before is not None:  # one call runs while the next is dispatched, no more
                     before.loss.block_until_ready()
@@ -143,6 +155,8 @@ def fit(
             now = view(state)
             if int(now.bad_step) >= 0:
                 raise DivergedError(_diverged(int(now.bad_step), checkpoints))
+            log.write_flow(flows)
+            flows.clear()
             if logging:
                 line = metrics.means([now.window], classes)
                 line["learning_rate"] = learning_rate(step - 1, now)
