@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from cnn_jax import feed
+from cnn_jax import feed, keys
 from cnn_jax.data import resident
 from cnn_jax.data.parts import Part, Stream
 from cnn_jax.experiment import Experiment
@@ -22,8 +22,9 @@ from cnn_jax.train.clock import DATA, Clock
 # elsewhere short steps would wait for Python.
 CPU_STEPS_PER_CALL, STEPS_PER_CALL = 1, 20
 
-ARGUMENTS = ("state", "data", "orders", "offset", "count")
-STREAMED_ARGUMENTS = ("state", "images", "labels")
+# The seed is an argument, so that runs that differ in it alone share a compilation.
+ARGUMENTS = ("state", "data", "orders", "offset", "count", "seed")
+STREAMED_ARGUMENTS = ("state", "images", "labels", "seed")
 
 Data = resident.Resident | Stream  # a part as programs take it
 
@@ -46,13 +47,16 @@ def steps_per_call(experiment: Experiment) -> int:
     return CPU_STEPS_PER_CALL if jax.default_backend() == "cpu" else STEPS_PER_CALL
 
 
-def train_step(experiment: Experiment, *, axis: str | None = None):
-    """Return the pure step of an experiment, (state, batch) -> (state, metrics)."""
+def train_step(experiment: Experiment, *, axis: str | None = None, seed: jax.Array | None = None):
+    """Return the pure step of an experiment, (state, batch) -> (state, metrics).
+
+    ``seed`` is the config's unless given.
+    """
     config = experiment.config
     return step.make_train_step(
         experiment.module,
         experiment.optimizer(),
-        seed=config.seed,
+        seed=config.seed if seed is None else seed,
         label_smoothing=config.optim.label_smoothing,
         accumulate=config.optim.accumulate,
         stat_batch=config.train.stat_batch,
@@ -90,7 +94,7 @@ def training(experiment: Experiment, data: Data, mesh: Mesh, layout: Any, clock:
         mapped = jax.pmap(
             _call(experiment, devices, parallel.AXIS),
             axis_name=parallel.AXIS,
-            in_axes=(0, 0, 0, None, None),
+            in_axes=(0, 0, 0, None, None, None),
             donate_argnums=0,
         )
         stacked = parallel.stack(data)
@@ -120,6 +124,7 @@ def _streamed(experiment, once, mesh, layout, clock, mapping: bool) -> Training:
         one = jax.pmap(
             _one(experiment, jax.device_count(), parallel.AXIS),
             axis_name=parallel.AXIS,
+            in_axes=(0, 0, 0, None),
             donate_argnums=0,
         )
         enter, view = parallel.stack, partial(parallel.unstack, mesh=mesh)
@@ -132,32 +137,32 @@ def _streamed(experiment, once, mesh, layout, clock, mapping: bool) -> Training:
         )
         enter = view = lambda now: now
         batches = feed.Feed(experiment, mesh, feed.globally(mesh))
-    call = once(one)
+    call, seed = once(one), keys.argument(experiment.config.seed)
 
     def run_steps(now: Any, at: int, count: int):
         last = None
         for number in range(at, at + count):
             with clock.section(DATA):
                 images, labels = batches.take(number)
-            now, last = call(now, images, labels)
+            now, last = call(now, images, labels, seed)
         return now, view(last)
 
     return Training(run_steps, enter, view, batches.close)
 
 
 def _one(experiment: Experiment, devices: int, axis: str | None, over_devices: Any = None):
-    """Return the step on this device's share of a batch's pixels, (state, images, labels)."""
+    """Return the step on this device's share of a batch, (state, images, labels, seed)."""
     share = experiment.config.data.batch_size // devices
     make_batch = experiment.training_batch(axis)
-    update = train_step(experiment, axis=axis)
 
-    def one(now: state.TrainState, images: jax.Array, labels: jax.Array):
+    def one(now: state.TrainState, images: jax.Array, labels: jax.Array, seed: jax.Array):
         places = jnp.arange(share, dtype=jnp.uint32)
         if axis:
             places += jax.lax.axis_index(axis).astype(jnp.uint32) * share
         else:
             places = jax.lax.with_sharding_constraint(places, over_devices)
-        return update(now, make_batch(now.step, places, images, labels))
+        batch = make_batch(now.step, places, images, labels, seed)
+        return train_step(experiment, axis=axis, seed=seed)(now, batch)
 
     return one
 
@@ -169,18 +174,18 @@ def _call(experiment: Experiment, devices: int, axis: str | None, over_devices: 
     update = _one(experiment, devices, axis, over_devices)
     per_call = steps_per_call(experiment)
 
-    def one(now: state.TrainState, data: resident.Resident, rows: jax.Array):
+    def one(now: state.TrainState, data: resident.Resident, rows: jax.Array, seed: jax.Array):
         if not axis:
             rows = jax.lax.with_sharding_constraint(rows, over_devices)
-        return update(now, data.images[rows], data.labels[rows])
+        return update(now, data.images[rows], data.labels[rows], seed)
 
-    def call(now, data, orders, offset, count):
+    def call(now, data, orders, offset, count, seed):
         first = jax.lax.axis_index(axis) * share if axis else 0
 
         def body(i, carry):
             now, _ = carry
             start = offset + i * section.batch_size + first
-            return one(now, data, jax.lax.dynamic_slice(orders, (start,), (share,)))
+            return one(now, data, jax.lax.dynamic_slice(orders, (start,), (share,)), seed)
 
         carry = now, metrics.Sums.zero(now.window.loss.dtype)
         if per_call == 1:
@@ -195,6 +200,7 @@ def _run_steps(experiment, call, data, examples, spread, mesh, clock) -> loop.Ru
     config = experiment.config
     shuffled = resident.Shuffled(config.seed, examples, config.data.batch_size)
     placed: tuple[Any, Any] = (None, None)
+    seed = keys.argument(config.seed)
 
     def run_steps(now: Any, at: int, count: int):
         nonlocal placed
@@ -203,7 +209,7 @@ def _run_steps(experiment, call, data, examples, spread, mesh, clock) -> loop.Ru
             orders, offset = shuffled.locate(at)
             if placed[0] is not orders:
                 placed = orders, spread(parallel.place(orders, parallel.replicated(mesh)))
-        now, last = call(now, data, placed[1], np.int32(offset), np.int32(ahead))
+        now, last = call(now, data, placed[1], np.int32(offset), np.int32(ahead), seed)
         return (now, last) if ahead == count else run_steps(now, at + ahead, count - ahead)
 
     return run_steps

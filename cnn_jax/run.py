@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax import config as configs
-from cnn_jax import distributed, workdir
+from cnn_jax import distributed, keys, workdir
 from cnn_jax.analysis import summarize
 from cnn_jax.config import Config
 from cnn_jax.errors import BadInputError
@@ -92,7 +92,9 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
     epoch, total = experiment.steps_per_epoch, experiment.total_steps
     schedule = experiment.schedule()
     with checkpoint.Checkpoints(folder / workdir.CHECKPOINTS, keep=config.checkpoint.keep) as kept:
-        begin = compilation.hurried(jax.jit(experiment.initial_state, out_shardings=layout))()
+        seed = keys.argument(config.seed)
+        draw = jax.jit(experiment.initial_state, out_shardings=layout)
+        begin = compilation.hurried(draw, seed)(seed)
         at, notes = 0, {"seconds": 0.0}
         if (restored := kept.restore(begin)) is not None:
             at, begin, notes = restored
