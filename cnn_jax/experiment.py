@@ -151,17 +151,21 @@ class Experiment:
         """Return (first step, paths of the parameters that train from there on; None: all)."""
         return ((0, None),) if self.regime is None else self.regime.phases
 
-    def initial_state(self, given: Variables | None = None) -> TrainState:
+    def initial_state(
+        self, seed: int | jax.Array | None = None, given: Variables | None = None
+    ) -> TrainState:
         """Return the state before the first step; to be traced, so that it is made in place.
 
-        ``given``: variables that start from these values instead of drawn ones.
+        Args:
+            seed: the config's unless given, as an argument of what is compiled.
+            given: variables that start from these values instead of drawn ones.
         """
         config = self.config
         return init_state(
             self.module,
             self.optimizer(),
             self.image_shape,
-            config.seed,
+            config.seed if seed is None else seed,
             self.dtype,
             ema=config.optim.ema is not None,
             trained=self.phases[-1][1],
@@ -184,24 +188,30 @@ class Experiment:
         return {name: configs.ordered(arguments) for name, arguments in steps.items()}
 
     def training_batch(self, axis: str | None = None) -> Callable[..., dict[str, jax.Array]]:
-        """Return (step, places, images, labels) -> batch, augmented and scaled for the network.
+        """Return (step, places, images, labels, seed) -> batch, augmented and scaled.
 
         ``images`` are uint8 ``[N, H, W, C]``, ``labels`` int32 ``[N]``, ``places`` their places in
-        the global batch, uint32 ``[N]``. The batch has ``image``, ``label`` and, where examples are
-        mixed, ``target`` ``[N, classes]``. ``axis`` is that of a pmap over shares of the batch.
+        the global batch, uint32 ``[N]``; ``seed`` is the config's unless given. The batch has
+        ``image``, ``label`` and, where examples are mixed, ``target`` ``[N, classes]``. ``axis`` is
+        that of a pmap over shares of the batch.
         """
-        section, seed = self.config.data, self.config.seed
+        section = self.config.data
         done = () if self.window() is None else (RANDOM_CROP,)
         change = augment.pipeline(
             self._augment(), self.image_shape, section.classes, done=done, axis=axis
         )
 
         def batch(
-            step: jax.Array, places: jax.Array, images: jax.Array, labels: jax.Array
+            step: jax.Array,
+            places: jax.Array,
+            images: jax.Array,
+            labels: jax.Array,
+            seed: int | jax.Array | None = None,
         ) -> dict[str, jax.Array]:
             made = {"label": labels}
             if section.augment:
-                key = jax.random.fold_in(keys.stream(seed, keys.Purpose.AUGMENT), step)
+                own = self.config.seed if seed is None else seed
+                key = jax.random.fold_in(keys.stream(own, keys.Purpose.AUGMENT), step)
                 images, targets = change(key, places, images, labels)
                 if targets is not None:
                     made["target"] = targets

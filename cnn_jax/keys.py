@@ -3,6 +3,7 @@
 import enum
 
 import jax
+import numpy as np
 
 
 class Purpose(enum.IntEnum):
@@ -14,6 +15,15 @@ class Purpose(enum.IntEnum):
     DROPOUT = 3
 
 
-def stream(seed: int | jax.Array, purpose: Purpose) -> jax.Array:
+def stream(seed: int | np.integer | jax.Array, purpose: Purpose) -> jax.Array:
     """Return the key of a purpose: a pure function of the run's seed."""
     return jax.random.fold_in(jax.random.key(seed), int(purpose))
+
+
+def argument(seed: int) -> np.integer:
+    """Return a seed as programs take it: an argument, so that all seeds share one compilation.
+
+    Its streams are those of the number itself, to the bit.
+    """
+    # The type that jax.random.key gives a Python integer.
+    return np.int64(seed).astype(jax.dtypes.canonicalize_dtype(np.int64))

@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax import config as configs
-from cnn_jax import distributed, workdir
+from cnn_jax import distributed, keys, workdir
 from cnn_jax.analysis import summarize
 from cnn_jax.config import Config
+from cnn_jax.dispatch import steps_per_call
 from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import (
     SETTLED_BY_DATA,
@@ -25,7 +26,6 @@ from cnn_jax.experiment import (
     assemble,
     complete,
 )
-from cnn_jax.dispatch import steps_per_call
 from cnn_jax.programs import evaluation, place, training
 from cnn_jax.restored import load_step
 from cnn_jax.start import with_regime
@@ -105,9 +105,9 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
     epoch, total = experiment.steps_per_epoch, experiment.total_steps
     schedule = experiment.schedule()
     with checkpoint.Checkpoints(folder / workdir.CHECKPOINTS, keep=config.checkpoint.keep) as kept:
-        given = None if start is None else start.variables
+        drawn = keys.argument(config.seed), None if start is None else start.variables
         draw = jax.jit(experiment.initial_state, out_shardings=layout)
-        begin = compilation.hurried(draw, given)(given)
+        begin = compilation.hurried(draw, *drawn)(*drawn)
         at, notes = 0, {"seconds": 0.0}
         if (restored := kept.restore(begin)) is not None:
             at, begin, notes = restored

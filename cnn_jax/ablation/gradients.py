@@ -1,6 +1,7 @@
 """Gradient norms by block, before and after training: does the signal reach the first layers."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from cnn_jax import keys
 from cnn_jax.data import order
 from cnn_jax.experiment import assemble
 from cnn_jax.run import load_run
@@ -54,16 +56,17 @@ def measure(folder: Path) -> dict[str, dict[str, float]]:
         dtype = experiment.dtype
         images = experiment.scaled(jnp.asarray(np.stack([part.read(int(row)) for row in rows])))
         labels = jnp.asarray(part.labels[rows])
-        shape = experiment.image_shape
+        shape, seed = experiment.image_shape, keys.argument(config.seed)
 
-        def draw() -> Any:
-            return init_state(module, optax.identity(), shape, config.seed, dtype).variables
+        def draw(seed: jax.Array) -> Any:
+            return init_state(module, optax.identity(), shape, seed, dtype).variables
 
-        begin = compilation.hurried(jax.jit(draw))()
-        norms = compilation.hurried(
-            jax.jit(lambda variables: block_norms(module, variables, images, labels)), begin
-        )
-        found = {"start": norms(begin), "end": norms(trained)}
+        # Seed and images are arguments: the cells of an arm share both compilations.
+        begin = compilation.hurried(jax.jit(draw), seed)(seed)
+        norms = compilation.hurried(jax.jit(partial(block_norms, module)), begin, images, labels)
+        found = {
+            when: norms(at, images, labels) for when, at in (("start", begin), ("end", trained))
+        }
         names = list(found["start"])  # jax sorts dicts by name; the network's own order is kept
         ordered = [name for name in _running_order(module, images[:1]) if name in names]
         return {

@@ -30,7 +30,7 @@ def init_state(
     module: nn.Module,
     optimizer: optax.GradientTransformation,
     image_shape: tuple[int, ...],
-    seed: int,
+    seed: int | jax.Array,
     dtype: Any,
     *,
     ema: bool = False,
