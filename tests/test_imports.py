@@ -47,6 +47,7 @@ DOORS = {
     },
     "grain": {"data/stream.py", "data/threads.py"},
     "simplejpeg": {"data/decode.py"},
+    "cv2": {"data/decode.py"},
     "filelock": {"data/prepare.py"},
     "requests": {"data/download.py"},
     "pickle": {"data/official.py", "transfer/state_dict.py"},

@@ -10,12 +10,14 @@ What is done with files that are not plain 8-bit RGB:
 - A set all of whose images are grey has one channel; in any other, grey images get three.
 
 JPEGs are decoded by simplejpeg, which has libjpeg-turbo for itself; whatever it declines, and every
-other format, goes to Pillow.
+other format, goes to Pillow. OpenCV resizes, by one rule for every image: see ``resize``.
 """
 
 import dataclasses
+import functools
 import io
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import simplejpeg
@@ -29,7 +31,7 @@ JPEG, EXIF = b"\xff\xd8\xff", b"Exif\x00\x00"
 # Metadata come first in a JPEG: no need to search all of it.
 HEADER = 1 << 16
 
-Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
+Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,18 +61,18 @@ class View:
         return (*size, 1 if self.grey else 3)
 
     def box(self, height: int, width: int) -> Box:
-        """Return the window of an image of ``height`` x ``width`` that is shown."""
+        """Return the window of an image of ``height`` x ``width`` that is shown.
+
+        Its sides are rounded to whole pixels; where it cannot be centred, it lies half a pixel
+        up or left.
+        """
         if self.crop is None:
             return (0, 0, width, height)
         rows, columns = self.size
         scale = self.crop * min(height / rows, width / columns)
-        half_width, half_height = scale * columns / 2, scale * rows / 2
-        return (
-            width / 2 - half_width,
-            height / 2 - half_height,
-            width / 2 + half_width,
-            height / 2 + half_height,
-        )
+        high, wide = max(1, round(scale * rows)), max(1, round(scale * columns))
+        top, left = (height - high) // 2, (width - wide) // 2
+        return (left, top, left + wide, top + high)
 
 
 def pixels(encoded: bytes, *, grey: bool | None = None) -> np.ndarray:
@@ -125,19 +127,45 @@ def _by_pillow(encoded: bytes, grey: bool | None) -> np.ndarray:
 
 
 def resize(image: np.ndarray, size: tuple[int, int], box: Box | None = None) -> np.ndarray:
-    """Resize a window of an image to ``size`` (height, width).
+    """Resize a window of an image to ``size`` (height, width), without aliasing.
 
-    Bilinear; where the image shrinks, the triangle is as wide as a pixel of the result, which
-    prevents aliasing. The whole image is the window if ``box`` is None.
+    Height and width are treated each on its own. Where n pixels become m:
+
+    - fewer: pixel i is the mean of the window from i n/m to (i + 1) n/m, of a pixel at the border
+      the part that lies inside;
+    - more: pixel i is what the window has at (i + 1/2) n/m, linear between the centres of its
+      pixels and constant beyond the outermost; weights are multiples of 1/256.
+
+    Nothing outside the window has a part in it. Levels are rounded after shrinking and after each
+    side that grows, first the width.
 
     Args:
         image: uint8 ``[H, W, 1 or 3]``.
         size: of the result, which has the same channels.
-        box: the window, whose sides may lie between pixels.
+        box: the window; the whole image if None.
     """
-    height, width, channels = image.shape
-    if image.shape[:2] == size and box in (None, (0, 0, width, height)):
+    channels = image.shape[2]
+    if box is not None:
+        image = image[box[1] : box[3], box[0] : box[2]]
+    if image.shape[:2] == size:
         return image
-    plain = Image.fromarray(image[..., 0] if channels == 1 else image)
-    shown = plain.resize((size[1], size[0]), Image.Resampling.BILINEAR, box)
-    return np.asarray(shown).reshape(*size, channels)
+    (rows, columns), (height, width) = image.shape[:2], size
+    cv2 = _opencv()
+    if rows > height or columns > width:
+        shrunk = (min(columns, width), min(rows, height))
+        image = cv2.resize(image, shrunk, interpolation=cv2.INTER_AREA)
+    if columns < width:
+        wide = (width, image.shape[0])
+        image = cv2.resize(image, wide, interpolation=cv2.INTER_LINEAR_EXACT)
+    if rows < height:
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
+    return image.reshape(height, width, channels)
+
+
+@functools.cache
+def _opencv() -> Any:
+    """Return OpenCV, whose own threads would only get in the way of those that read."""
+    import cv2  # loaded by what resizes images
+
+    cv2.setNumThreads(1)
+    return cv2

@@ -1,13 +1,18 @@
 """Decoding: every kind of file, against Pillow and against the pixels that were written."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from cnn_jax.data import decode
 from cnn_jax.data.decode import View
+from tests.data import resizing
 
 RNG = np.random.default_rng(0)
 
@@ -123,29 +128,87 @@ def test_a_truncated_file_is_refused(kind):
         decode.pixels(b"text")
 
 
-@pytest.mark.parametrize("size", [(20, 28), (13, 50), (80, 112)])
-@pytest.mark.parametrize("box", [None, (3, 5, 43, 30), (2.5, 0.25, 30.5, 39)])
-def test_resizing_is_pillows_antialiased_bilinear(size, box):
-    expected = Image.fromarray(IMAGE).resize(size[::-1], Image.Resampling.BILINEAR, box)
-    np.testing.assert_array_equal(decode.resize(IMAGE, size, box), expected)
+NOISE = RNG.integers(0, 256, (40, 56, 3), np.uint8)
+# Both sides shrink, one each, both grow, whole factors, a single pixel, the image itself.
+SIZES = [(20, 28), (13, 17), (13, 80), (80, 13), (64, 112), (8, 7), (1, 1), (40, 56), (39, 57)]
+WINDOWS = [None, (3, 5, 43, 30), (20, 0, 21, 40), (0, 39, 56, 40), (7, 7, 8, 8)]
 
 
-def test_shrinking_averages_and_does_not_alias():
-    stripes = np.zeros((64, 64, 1), np.uint8)
-    stripes[:, ::2] = 200
-    inner = decode.resize(stripes, (16, 16))[:, 1:-1]
-    assert np.abs(inner.astype(int) - 100).max() <= 2
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("box", WINDOWS, ids=str)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_resizing_is_the_mean_where_it_shrinks_and_linear_where_it_grows(size, box, channels):
+    image = NOISE[..., :channels]
+    found = decode.resize(image, size, box)
+    assert (found.dtype, found.shape) == (np.uint8, (*size, channels))
+    window = image if box is None else image[box[1] : box[3], box[0] : box[2]]
+    off = np.abs(found - resizing.resized(image, size, box))
+    assert off.max() <= resizing.roundings(window.shape, size)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_enlarged_digits_are_pillows_bit_for_bit(channels):
+    # 8 and 28 to 32 have weights that are multiples of 1/256: nothing but rounding is left.
+    for side in (8, 28):
+        image = NOISE[:side, :side, :channels]
+        plain = Image.fromarray(image[..., 0] if channels == 1 else image)
+        expected = np.asarray(plain.resize((32, 32), Image.Resampling.BILINEAR))
+        np.testing.assert_array_equal(decode.resize(image, (32, 32)).squeeze(), expected.squeeze())
+
+
+@pytest.mark.parametrize("size", [(16, 16), (11, 23), (100, 16), (224, 224)])
+def test_flat_images_stay_flat_and_ramps_ramps(size):
+    flat = np.full((64, 64, 3), (0, 131, 255), np.uint8)
+    np.testing.assert_array_equal(decode.resize(flat, size), np.full((*size, 3), (0, 131, 255)))
+    ramp = np.broadcast_to(np.arange(0, 256, 4, dtype=np.uint8)[:, None, None], (64, 64, 1))
+    line = decode.resize(ramp, size).astype(int)
+    assert (line == line[:, :1]).all()
+    assert (np.diff(line[:, 0, 0]) >= 0).all()
+    assert abs(line.mean() - ramp.mean()) <= 1
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(32, 32), (16, 32), (8, 8), (32, 96), (96, 16)])
+def test_what_is_finer_than_a_pixel_becomes_grey(rows, columns):
+    # One pixel in two is white: a resizer that picks pixels instead of averaging shows them.
+    board = ((np.indices((64, 64)).sum(0) % 2) * 255).astype(np.uint8)[..., None]
+    found = decode.resize(board, (rows, columns)).astype(int)
+    assert np.abs(found - 127.5).max() <= 1
+
+
+def test_readers_resize_alike_in_any_number_of_threads():
+    images = [smooth(30 + 7 * number, 50) for number in range(12)]
+    expected = [decode.resize(image, (32, 32)) for image in images]
+    with ThreadPoolExecutor(8) as pool:
+        for found, image in zip(
+            pool.map(lambda image: decode.resize(image, (32, 32)), images * 5),
+            expected * 5,
+            strict=True,
+        ):
+            np.testing.assert_array_equal(found, image)
+    assert cv2.getNumThreads() == 1
 
 
 def test_a_view_shows_the_centre_at_the_wanted_aspect():
     view = View((224, 224), grey=False, crop=0.875)
-    left, top, right, bottom = view.box(300, 500)
-    assert (right - left, bottom - top) == (0.875 * 300, 0.875 * 300)
-    assert (left + right, top + bottom) == (500, 300)
+    assert view.box(304, 500) == (117, 19, 383, 285)
     wide = View((100, 200), grey=False, crop=1.0)
     assert wide.box(300, 500) == (0, 25, 500, 275)
     assert View((8, 8), grey=True).box(300, 500) == (0, 0, 500, 300)
     shown = decode.show(encoded(IMAGE, "png"), View((16, 16), grey=False, crop=0.8))
-    box = (28 - 16, 20 - 16, 28 + 16, 20 + 16)
-    expected = Image.fromarray(IMAGE).resize((16, 16), Image.Resampling.BILINEAR, box)
-    np.testing.assert_array_equal(shown, expected)
+    expected = resizing.resized(IMAGE, (16, 16), (28 - 16, 20 - 16, 28 + 16, 20 + 16))
+    assert np.abs(shown - expected).max() <= 0.501
+
+
+@given(
+    *(st.integers(1, 400) for _ in range(4)),
+    st.floats(0.01, 1.0),
+)
+def test_the_shown_window_is_centred_inside_and_of_whole_pixels(height, width, rows, columns, crop):
+    left, top, right, bottom = View((rows, columns), grey=False, crop=crop).box(height, width)
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
+    assert 0 <= (width - right) - left <= 1
+    assert 0 <= (height - bottom) - top <= 1
+    scale = crop * min(height / rows, width / columns)
+    assert abs((bottom - top) - max(1, scale * rows)) <= 0.5
+    assert abs((right - left) - max(1, scale * columns)) <= 0.5

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage, stats
 
-from cnn_jax.data import boxes, spatial
+from cnn_jax.data import boxes, decode, spatial
 
 IMAGE = jnp.arange(5 * 6 * 2, dtype=jnp.float32).reshape(5, 6, 2) + 1
 PHOTO = np.random.default_rng(0).uniform(0, 255, (23, 30, 3)).astype(np.float32)
@@ -103,14 +103,17 @@ def test_positive_shares_move_the_image_down_and_right():
 
 
 @pytest.mark.parametrize("box", [(0, 0, 23, 30), (3, 5, 12, 9), (10, 0, 13, 30), (22, 29, 1, 1)])
-def test_a_resized_window_is_pillows(box):
+def test_an_enlarged_window_is_pillows_and_the_hosts(box):
     top, left, rows, columns = box
     found = jax.jit(spatial.resized_window)(PHOTO, top, left, rows, columns)
     for channel in range(3):
-        plane = Image.fromarray(PHOTO[..., channel])
-        window = (left, top, left + columns, top + rows)
-        expected = plane.resize((30, 23), Image.Resampling.BILINEAR, window)
+        window = Image.fromarray(PHOTO[top : top + rows, left : left + columns, channel])
+        expected = window.resize((30, 23), Image.Resampling.BILINEAR)
         np.testing.assert_allclose(found[..., channel], np.asarray(expected), atol=0.02)
+    levels = PHOTO.astype(np.uint8)
+    on_host = decode.resize(levels, (23, 30), (left, top, left + columns, top + rows))
+    on_device = spatial.resized_window(jnp.asarray(levels, jnp.float32), top, left, rows, columns)
+    assert np.abs(on_host - np.asarray(on_device)).max() <= 2.01
 
 
 AREA, RATIO = (0.2, 0.7), (3 / 4, 4 / 3)
