@@ -1,5 +1,7 @@
 """The gradient flow of a step: norms against the arithmetic by hand, however the batch is cut."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -102,7 +104,7 @@ def test_norms_are_those_of_the_update_however_the_batch_is_cut():
 def test_a_block_notes_what_its_branch_adds_to_its_shortcut(block, shortcut):
     channels = 3 if isinstance(block, Fire) else 4
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 4, 4, channels)), jnp.float32)
-    how = {} if isinstance(block, Fire) else {"train": False}
+    how: dict[str, Any] = {} if isinstance(block, Fire) else {"train": False}
     variables = block.init(jax.random.key(0), x, **how)
     assert shortcuts.SHORTCUTS not in variables
     y, noted = block.apply(variables, x, **how, mutable=[shortcuts.SHORTCUTS])
