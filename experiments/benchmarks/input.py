@@ -1,32 +1,37 @@
 """How fast images reach the network, and how long the network waits for them.
 
-    python experiments/benchmarks/input.py [--photos=DIR] [--rounds=N] [--skip_training]
-
-Three questions, each answered with images per second and core:
+    python experiments/benchmarks/input.py [--photos=DIR] [--rounds=N] [--out=DIR]
 
 1. Images of CIFAR's size that live on the device: gathered, padded, cropped, flipped and
    normalised inside jit, batches of 128.
-2. Photos streamed from a prepared set, at 224 with random-resized-crop, beside a bare loop that
-   does nothing but decode, crop and resize in as many threads, and beside the same by Pillow, as
-   torchvision does it: up to uint8 (all that this project's host does), and up to the normalised
-   floats of torchvision's training script. ``--photos`` holds train/CLASS/*; the default is
-   ``photos`` in the folder that CNN_JAX_TEST_DATA names.
-3. The share of a training run that its steps spent waiting for data: resident and streamed.
+2. Photos of a prepared set at 224 with random-resized-crop: ``stream``, as training reads them;
+   ``bare loop``, which decodes, crops and resizes files that are in memory and does nothing else;
+   ``Pillow to uint8``, what torchvision does to such a file, in Pillow's own calls; and, where it
+   is installed, torchvision itself, up to uint8 and up to the normalised floats of its training
+   script. All get the same images and windows in the same order, in as many threads as there are
+   cores. ``--photos`` holds train/CLASS/*; the default is ``photos`` in the folder that
+   CNN_JAX_TEST_DATA names.
+3. The share of the time of training steps that they spent waiting for data: ResNet-20 on a
+   resident set, ResNet-18 on streamed photos.
 
-Contenders take turns in one process; a core's second is a second of processor time, of all
-threads together, which other programs on the machine disturb least. The best round counts.
+1 and 2 count processor seconds of all threads together, which other programs on the machine
+disturb least; contenders take turns in one process. Medians with the quartiles of the rounds;
+ratios are of each round. The table goes to --out as input.csv and input.md.
 """
 
 import argparse
 import io
-import json
 import os
+import statistics
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import tables  # beside this file, as a script's folder is on the path
 
 from cnn_jax.memory import tune_malloc
 
@@ -39,42 +44,54 @@ from PIL import Image  # noqa: E402
 
 import cnn_jax  # noqa: E402
 from cnn_jax.config import base_config  # noqa: E402
-from cnn_jax.data import decode, resident, sources, stream, threads  # noqa: E402
+from cnn_jax.data import decode, order, resident, sources, stream, threads  # noqa: E402
 from cnn_jax.data.parts import Part, Stream  # noqa: E402
 from cnn_jax.data.reading import Wanted  # noqa: E402
 from cnn_jax.experiment import assemble, complete  # noqa: E402
 
-SIZE = 224
-BATCH = 128
+SIZE, BATCH, STEPS = 224, 128, 2
 WINDOW = {"area": (0.08, 1.0)}
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+UNIT = "images per core-second"
+CIFAR = {"pad_crop": {"padding": 4}, "flip": {}}
+
+Work = Callable[[int], object]  # on the example of that number
 
 
-def timed(run: Callable[[], int]) -> float:
-    """Return images per core-second of a function that returns how many it handled."""
-    start = time.process_time()
-    return run() / (time.process_time() - start)
-
-
-def interleaved(contenders: dict[str, Callable[[], int]], rounds: int) -> dict[str, float]:
-    """Run each once to warm up, then in turns; return the best of each."""
-    for run in contenders.values():
-        run()
-    best = dict.fromkeys(contenders, 0.0)
-    for _ in range(rounds):
+def rounds(contenders: Mapping[str, Callable[[], int]], count: int) -> dict[str, list[float]]:
+    """Run each once to warm up, then in turns; return the images per core-second of each round."""
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(count + 1):
         for name, run in contenders.items():
-            best[name] = max(best[name], timed(run))
-    return best
+            start = time.process_time()
+            images = run()
+            if turn:
+                rates[name].append(images / (time.process_time() - start))
+    return rates
+
+
+def row(what: str, values: list[float], unit: str, digits: int) -> tables.Row:
+    """Return a line of the table, and print it."""
+    low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else 3 * values
+    line = {"what": what, "median": middle, "low": low, "high": high, "unit": unit}
+    line |= {name: f"{line[name]:,.{digits}f}" for name in ("median", "low", "high")}
+    print("{what:<46} {median:>9}   ({low} to {high}) {unit}".format(**line), flush=True)
+    return line
+
+
+def synthetic(model: str, steps: int) -> Any:
+    """Return the config of a run on resident images of CIFAR's size."""
+    config = base_config()
+    config.model.name, config.data.name = model, "synthetic"
+    config.data.image_size, config.data.classes = 32, 10
+    config.data.batch_size, config.data.augment = BATCH, CIFAR
+    config.train.steps, config.train.log_every = steps, 1000
+    return config
 
 
 def cifar_like() -> Callable[[], int]:
     """Return a run of batches of resident 32x32 images through augmentation and scaling."""
-    config = base_config()
-    config.model.name, config.data.name = "mlp", "synthetic"
-    config.data.image_size, config.data.classes = 32, 10
-    config.data.batch_size, config.train.steps = BATCH, 1
-    config.data.augment = {"pad_crop": {"padding": 4}, "flip": {}}
-    experiment = assemble(complete(config))
+    experiment = assemble(complete(synthetic("mlp", 1)))
     part = experiment.parts["train"]
     assert isinstance(part, Part)
     images, labels = jnp.asarray(part.images), jnp.asarray(part.labels)
@@ -96,9 +113,9 @@ def cifar_like() -> Callable[[], int]:
     return run
 
 
-def in_threads(count: int, work: Callable[[int], object]) -> int:
-    """Do so many things in as many threads as there are cores; return the count."""
-    workers = threads.available()
+def in_threads(work: Work) -> int:
+    """Do the work on all examples, in as many threads as there are cores; return their number."""
+    workers, count = threads.available(), STEPS * BATCH
 
     def share(first: int) -> None:
         for number in range(first, count, workers):
@@ -112,97 +129,122 @@ def in_threads(count: int, work: Callable[[int], object]) -> int:
     return count
 
 
-def photos(folder: str) -> dict[str, Callable[[], int]]:
-    """Return the ways to get at photos: streamed, bare, and by Pillow."""
-    wanted = Wanted(image_size=SIZE, stream=True)
-    part = sources.load("folder", folder, wanted).train
-    assert isinstance(part, Stream)
-    encoded = [part.encoded(row) for row in range(len(part))]
-    steps = max(1, 2 * len(part) // BATCH)
-    count = steps * BATCH
+def photos(part: Stream) -> dict[str, Callable[[], int]]:
+    """Return the ways to get at photos: streamed, bare, by Pillow, by torchvision."""
+    batches = stream.Batches(part, BATCH, steps=STEPS, window=WINDOW)
+    rows = np.concatenate([batches.rows(step) for step in range(STEPS)])
+    files = {int(row): part.encoded(row) for row in rows}
 
     def streamed() -> int:
-        batches = stream.Batches(part, BATCH, steps=steps, window=WINDOW)
         with stream.read_ahead(batches) as iterator:
             return sum(len(batch["image"]) for batch in iterator)
 
-    def bare(number: int) -> np.ndarray:
-        def window(height: int, width: int) -> decode.Box:
-            top, left, rows, columns = stream.random_window(0, number, height, width, WINDOW)
-            return left, top, left + columns, top + rows
+    def window(number: int, height: int, width: int) -> tuple[int, int, int, int]:
+        return stream.random_window(0, number, height, width, WINDOW)
 
-        return decode.show(encoded[number % len(encoded)], part.view, window)
+    def bare(number: int) -> np.ndarray:
+        def box(height: int, width: int) -> decode.Box:
+            top, left, high, wide = window(number, height, width)
+            return left, top, left + wide, top + high
+
+        return decode.show(files[int(rows[number])], part.view, box)
+
+    def opened(number: int) -> Image.Image:
+        with Image.open(io.BytesIO(files[int(rows[number])])) as file:
+            return file.convert("RGB")
 
     def by_pillow(number: int) -> np.ndarray:
-        with Image.open(io.BytesIO(encoded[number % len(encoded)])) as file:
-            image = file.convert("RGB")
-        top, left, rows, columns = stream.random_window(
-            0, number, image.height, image.width, WINDOW
-        )
-        image = image.crop((left, top, left + columns, top + rows))
+        image = opened(number)
+        top, left, high, wide = window(number, image.height, image.width)
+        image = image.crop((left, top, left + wide, top + high))
         image = image.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
         if number % 2:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
 
-    mean, std = (np.array(x, np.float32)[:, None, None] for x in (MEAN, STD))
-
-    def to_floats(number: int) -> np.ndarray:
-        return (by_pillow(number).astype(np.float32) / 255 - mean) / std
-
-    return {
-        "stream": streamed,
-        "bare loop": lambda: in_threads(count, bare),
-        "Pillow to uint8": lambda: in_threads(count, by_pillow),
-        "Pillow to floats": lambda: in_threads(count, to_floats),
+    works: dict[str, Work] = {"bare loop": bare, "Pillow to uint8": by_pillow}
+    works |= by_torchvision(opened, window)
+    return {"stream": streamed} | {
+        name: lambda work=work: in_threads(work) for name, work in works.items()
     }
 
 
-def waiting(fields: Mapping[str, Any]) -> str:
-    """Train a little; return the share of the time that steps waited for data, in words."""
-    config = base_config()
-    flat = {"train.log_every": 1000, "optim.learning_rate": 0.01} | dict(fields)
-    for name, value in flat.items():
-        section, _, field = name.partition(".")
-        with config[section].unlocked():
-            config[section][field] = value
-    steps, config.train.steps = config.train.steps, 1
+def by_torchvision(opened: Callable[[int], Image.Image], window: Any) -> dict[str, Work]:
+    """Return torchvision's own functions on the same images and windows, where it is installed."""
+    try:
+        import torch  # pyright: ignore[reportMissingImports]
+        from torchvision.transforms import functional  # pyright: ignore[reportMissingImports]
+    except (ImportError, RuntimeError) as error:  # missing, or built for another PyTorch
+        print(f"torchvision itself is left out: {error}", file=sys.stderr)
+        return {}
+    torch.set_num_threads(1)
+
+    def to_pixels(number: int) -> Image.Image:
+        image = opened(number)
+        box = window(number, image.height, image.width)
+        image = functional.resized_crop(image, *box, [SIZE, SIZE])
+        return functional.hflip(image) if number % 2 else image
+
+    def to_floats(number: int) -> Any:
+        return functional.normalize(functional.to_tensor(to_pixels(number)), MEAN, STD)
+
+    return {
+        "torchvision to uint8": lambda number: functional.pil_to_tensor(to_pixels(number)),
+        "torchvision to floats": to_floats,
+    }
+
+
+def waiting(config: Any) -> float:
+    """Train a little; return the share of the time of the steps that was spent on data, in %."""
+    examples = len(assemble(complete(config)).parts["train"])
+    order.permutation(config.seed, 0, examples)  # compiled once in a process, not waited for again
     with tempfile.TemporaryDirectory() as folder:
-        # The order's own program is compiled once a process: not what a long run waits for.
-        cnn_jax.train_and_evaluate(config, Path(folder) / "first")
-        config.train.steps = steps
-        result = cnn_jax.train_and_evaluate(config, Path(folder) / "second")
+        result = cnn_jax.train_and_evaluate(config, Path(folder) / "run")
     use = result["seconds_by_use"]
-    working = use["data"] + use["compute"]
-    return f"{use['data'] / working:.2%} of {working:.1f} s ({result['steps']} steps)"
+    return 100 * use["data"] / (use["data"] + use["compute"])
+
+
+def streamed_photos(folder: str) -> Any:
+    """Return the config of a run on streamed photos, few of them."""
+    config = base_config()
+    config.model.name, config.data.name, config.data.dir = "resnet18", "folder", folder
+    config.data.image_size, config.data.validation, config.data.batch_size = SIZE, 0.0, 16
+    config.data.train = "train[:64]"
+    config.data.augment = {"random_resized_crop": {}, "flip": {}}
+    config.optim.learning_rate = 0.01
+    config.train.steps, config.train.log_every = 8, 1000
+    return config
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     root = os.environ.get("CNN_JAX_TEST_DATA")
     parser.add_argument("--photos", default=None if root is None else str(Path(root) / "photos"))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--skip_training", action="store_true")
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    print(json.dumps({"cores": threads.available(), "jax": jax.__version__}))
-    rate = interleaved({"resident": cifar_like()}, arguments.rounds)["resident"]
-    print(f"resident, 32x32, pad-crop and flip: {rate:,.0f} images per core-second")
+    rates = rounds({"resident": cifar_like()}, arguments.rounds)["resident"]
+    table = [row("resident 32x32, pad-crop, flip, normalised", rates, UNIT, 0)]
     if arguments.photos is not None:
-        rates = interleaved(photos(arguments.photos), arguments.rounds)
-        print(f"photos at {SIZE}, random-resized-crop, images per core-second:")
-        for name, rate in rates.items():
-            print(f"  {name:<18} {rate:6,.0f}   stream is {rates['stream'] / rate:.2f} of it")
-    if arguments.skip_training:
-        return
-    cifar = {"data.name": "synthetic", "data.image_size": 32, "data.classes": 10}
-    recipe = {"data.augment": {"pad_crop": {"padding": 4}, "flip": {}}, "train.steps": 30}
-    print("waiting, resident, resnet20:", waiting(cifar | recipe | {"model.name": "resnet20"}))
+        part = sources.load("folder", arguments.photos, Wanted(image_size=SIZE, stream=True)).train
+        assert isinstance(part, Stream)
+        found = rounds(photos(part), arguments.rounds)
+        for name, rates in found.items():
+            table.append(row(f"photos: {name}", rates, UNIT, 0))
+        ours = found.pop("stream")
+        for name, others in found.items():
+            ratios = [mine / other for mine, other in zip(ours, others, strict=True)]
+            table.append(row(f"photos: stream / {name}", ratios, "times", 2))
+    share = waiting(synthetic("resnet20", 28))
+    unit = "% of the steps' time"
+    table.append(row("waiting for data, resident, ResNet-20", [share], unit, 2))
     if arguments.photos is not None:
-        large = {"data.name": "folder", "data.dir": arguments.photos, "data.image_size": SIZE}
-        recipe = {"data.augment": {"random_resized_crop": {}, "flip": {}}, "train.steps": 6}
-        large |= recipe | {"data.batch_size": 16, "data.validation": 0.0}
-        print("waiting, streamed, resnet18:", waiting(large | {"model.name": "resnet18"}))
+        share = waiting(streamed_photos(arguments.photos))
+        table.append(row("waiting for data, streamed, ResNet-18", [share], unit, 2))
+    if arguments.out:
+        libraries = ("jax", "grain", "simplejpeg", "opencv-python-headless", "pillow")
+        tables.write(arguments.out, "input", table, tables.versions(*libraries, "torchvision"))
 
 
 if __name__ == "__main__":
