@@ -16,6 +16,7 @@ other format, goes to Pillow. OpenCV resizes, by one rule for every image: see `
 import dataclasses
 import functools
 import io
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,7 @@ GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F")
 JPEG, EXIF = b"\xff\xd8\xff", b"Exif\x00\x00"
 # Metadata come first in a JPEG: no need to search all of it.
 HEADER = 1 << 16
+_THREAD = threading.local()
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
 
@@ -90,25 +92,41 @@ def show(encoded: bytes, view: View, window: Callable[[int, int], Box] | None = 
 
     ``window`` is a function of the image's height and width, which replaces the view's own.
     """
-    image = pixels(encoded, grey=view.grey)
-    image = resize(image, view.size, (window or view.box)(*image.shape[:2]))
+    whole = _by_simplejpeg(encoded, view.grey, passing=True)
+    if whole is None:
+        whole = _by_pillow(encoded, view.grey)
+    image = resize(whole, view.size, (window or view.box)(*whole.shape[:2]))
+    if np.may_share_memory(image, whole):
+        image = image.copy()  # of the size that was wanted, and still in the thread's memory
     if view.subsample is not None:
         image = view.subsample(image)
     return image if view.shuffle is None else shuffled(image, view.shuffle)
 
 
-def _by_simplejpeg(encoded: bytes, grey: bool | None) -> np.ndarray | None:
-    """Decode a plain JPEG; return None for anything else, and for a damaged one."""
+def _by_simplejpeg(encoded: bytes, grey: bool | None, passing: bool = False) -> np.ndarray | None:
+    """Decode a plain JPEG; return None for anything else, and for a damaged one.
+
+    A ``passing`` image is overwritten by the next one that this thread decodes.
+    """
     if not encoded.startswith(JPEG) or EXIF in encoded[:HEADER]:
         return None
     try:
-        kind = simplejpeg.decode_jpeg_header(encoded)[2]
+        height, width, kind, _ = simplejpeg.decode_jpeg_header(encoded)
         if kind not in ("Gray", "YCbCr", "RGB"):
             return None
         single = kind == "Gray" if grey is None else grey
-        return simplejpeg.decode_jpeg(encoded, "GRAY" if single else "RGB")
+        memory = _memory(height * width * (1 if single else 3)) if passing else None
+        return simplejpeg.decode_jpeg(encoded, "GRAY" if single else "RGB", buffer=memory)
     except ValueError:
         return None
+
+
+def _memory(size: int) -> np.ndarray:
+    """Return memory of this thread's own: it is in the processor's cache, unlike fresh memory."""
+    held = getattr(_THREAD, "memory", None)
+    if held is None or len(held) < size:
+        held = _THREAD.memory = np.empty(size, np.uint8)
+    return held[:size]
 
 
 def _by_pillow(encoded: bytes, grey: bool | None) -> np.ndarray:

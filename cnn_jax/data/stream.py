@@ -7,7 +7,7 @@ is never kept.
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -68,27 +68,32 @@ class Batches:
         return step * self._batch_size + np.asarray(self._places, np.int64)
 
     def __getitem__(self, step: Any) -> Batch:
-        rows = self.rows(step)
-        mask = rows < len(self._part)
-        rows = np.minimum(rows, len(self._part) - 1)
-        images = np.empty((len(rows), *self._part.image_shape), np.uint8)
-        for place, (number, row) in enumerate(zip(self._numbers(step), rows, strict=True)):
-            images[place] = self._read(int(number), int(row))
-        return {"image": images, "label": self._part.labels[rows], "mask": mask}
+        part, rows = self._part, self.rows(step)
+        mask = rows < len(part)
+        rows = np.minimum(rows, len(part) - 1)
+        if isinstance(part, Part):
+            assert self._window is None, "an image in memory is no longer whole"
+            images = part.images[rows]
+        else:
+            # All are read before the first is decoded: taking turns, reading and decoding drive
+            # each other out of the processor's caches, which costs a tenth of the time.
+            files = [part.encoded(int(row)) for row in rows]
+            images = np.empty((len(rows), *part.image_shape), np.uint8)
+            for place, (number, file) in enumerate(zip(self._numbers(step), files, strict=True)):
+                images[place] = decode.show(file, part.view, self._box(int(number)))
+        return {"image": images, "label": part.labels[rows], "mask": mask}
 
-    def _read(self, number: int, row: int) -> np.ndarray:
-        part = self._part
+    def _box(self, number: int) -> Callable[[int, int], decode.Box] | None:
+        """Return where an example's window lies in an image of a height and width, if it has one."""
         if self._window is None:
-            return part.read(row)
-        assert isinstance(part, Stream), "an image in memory is no longer whole"
+            return None
+        bounds = self._window
 
-        def window(height: int, width: int) -> decode.Box:
-            top, left, rows, columns = random_window(
-                self._seed, number, height, width, self._window or {}
-            )
+        def box(height: int, width: int) -> decode.Box:
+            top, left, rows, columns = random_window(self._seed, number, height, width, bounds)
             return left, top, left + columns, top + rows
 
-        return decode.show(part.encoded(row), part.view, window)
+        return box
 
 
 def random_window(

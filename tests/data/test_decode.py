@@ -188,6 +188,18 @@ def test_readers_resize_alike_in_any_number_of_threads():
     assert cv2.getNumThreads() == 1
 
 
+def test_what_was_shown_is_not_overwritten_by_what_is_shown_next():
+    files = [encoded(smooth(), "jpeg") for _ in range(3)]
+    for size in ((40, 56), (20, 56), (20, 20)):  # of the image's own size, of one side's, of none
+        view = View(size, grey=False)
+        shown = [decode.show(file, view) for file in files]
+        for file, image in zip(files, shown, strict=True):
+            np.testing.assert_array_equal(image, decode.resize(decode.pixels(file), size))
+    cut = [decode.show(file, View((9, 9), grey=False), lambda *_: (4, 5, 13, 14)) for file in files]
+    for file, image in zip(files, cut, strict=True):
+        np.testing.assert_array_equal(image, decode.pixels(file)[5:14, 4:13])
+
+
 def test_a_view_shows_the_centre_at_the_wanted_aspect():
     view = View((224, 224), grey=False, crop=0.875)
     assert view.box(304, 500) == (117, 19, 383, 285)
