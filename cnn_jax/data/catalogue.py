@@ -13,6 +13,11 @@ EXTRA = "pip install 'cnn-jax[catalogue]'"
 INFO = "dataset_info.json"  # the file that every prepared set has
 
 
+def lists(name: str) -> bool:
+    """Return whether the catalogue has ``name`` (or ``name/config``)."""
+    return name.partition("/")[0] in tfds.list_builders(with_community_datasets=False)
+
+
 def is_prepared(folder: Path) -> bool:
     """Return whether ``folder`` is a prepared set itself."""
     return (folder / INFO).is_file()

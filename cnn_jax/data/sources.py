@@ -69,14 +69,20 @@ def _locate(name: str, place: Path | None, on_error: str) -> Path:
 
 
 def _unknown(name: str, root: Path) -> str:
-    near = difflib.get_close_matches(name, (*OWN, SYNTHETIC), n=1)
+    near = _misspelt(name)
     if near:
-        return f"data.name: unknown source {name!r}; did you mean {near[0]}?"
+        return f"data.name: unknown source {name!r}; did you mean {near}?"
     return (
         f"data.name: {name!r} is none of {', '.join((*OWN, SYNTHETIC))}, and no set of that name "
         f"is prepared in {root}; cnn-jax prepare --data={name} prepares one of "
         f"tensorflow-datasets' catalogue, with TensorFlow ({catalogue.EXTRA})"
     )
+
+
+def _misspelt(name: str) -> str | None:
+    """Return the source that an unknown name is close to; kmnist is close to mnist, but known."""
+    near = difflib.get_close_matches(name, (*OWN, SYNTHETIC), n=1)
+    return near[0] if near and not catalogue.lists(name) else None
 
 
 def prepare_source(name: str, *, archives: str | None = None, directory: str | None = None) -> Path:
@@ -102,7 +108,7 @@ def prepare_source(name: str, *, archives: str | None = None, directory: str | N
         if given is not None and name not in official.SETS:
             raise BadInputError(f"--data={name} is made of no archives; leave --from out")
         return prepare(_recipe(name, root, given))
-    if difflib.get_close_matches(name, (*OWN, SYNTHETIC), n=1):
+    if _misspelt(name):
         raise BadInputError(_unknown(name, root))
     if given is not None:
         raise BadInputError(f"--data={name}: --from is for {', '.join(official.SETS)} and folder")

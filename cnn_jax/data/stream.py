@@ -84,7 +84,7 @@ class Batches:
         return {"image": images, "label": part.labels[rows], "mask": mask}
 
     def _box(self, number: int) -> Callable[[int, int], decode.Box] | None:
-        """Return where an example's window lies in an image of a height and width, if it has one."""
+        """Return what says where an example's window lies in an image of a height and width."""
         if self._window is None:
             return None
         bounds = self._window

@@ -157,6 +157,11 @@ def test_a_set_that_is_not_prepared_says_how(tmp_path):
     if importlib.util.find_spec("tensorflow") is None:
         with pytest.raises(BadInputError, match="prepared with TensorFlow; install it"):
             sources.prepare_source("imagenette", directory=str(tmp_path))
+        # A name of the catalogue, not a slip of the pen for one of ours.
+        with pytest.raises(BadInputError, match="--data=kmnist: sets of the catalogue are"):
+            sources.prepare_source("kmnist", directory=str(tmp_path))
+    with pytest.raises(BadInputError, match=r"unknown source 'mnits'; did you mean mnist\?"):
+        sources.prepare_source("mnits", directory=str(tmp_path))
 
 
 def test_synthetic_images_are_the_same_every_time():
