@@ -17,8 +17,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status."""
     tune_malloc()  # before jax is imported: it takes effect for what is allocated from then on
     try:
-        known, rest = _parser().parse_known_args(argv)
-        return COMMANDS[known.command].run(known, rest)
+        # argparse takes an argument with a space in it, {"flip": {}}, for the name of an image.
+        given = sys.argv[1:] if argv is None else argv
+        overrides = [argument for argument in given if argument.startswith("--config.")]
+        known, rest = _parser().parse_known_args([a for a in given if a not in overrides])
+        return COMMANDS[known.command].run(known, rest + overrides)
     except BadInputError as error:
         print(f"cnn-jax: {error}", file=sys.stderr)
         return BAD_INPUT

@@ -68,6 +68,15 @@ def test_inspect_from_the_command_line(tmp_path, capsys):
     assert "holds no run" in capsys.readouterr().err
     assert cli.main(["inspect", "--what=bach", f"--config={CONFIG}", out]) == 2
     assert "choose from" in capsys.readouterr().err
+    assert cli.main(["inspect", "--what=batch", f"--config={CONFIG}", *FLAGS, out, "a.png"]) == 2
+    assert "takes no image files, such as 'a.png'" in capsys.readouterr().err
+
+
+def test_overrides_may_hold_spaces(tmp_path, capsys):
+    # argparse alone would take such an argument for the name of an image file.
+    flags = [*FLAGS, '--config.data.augment={"no_such": {}, "flip": {}}', f"--out={tmp_path}"]
+    assert cli.main(["inspect", "--what=batch", f"--config={CONFIG}", *flags]) == 2
+    assert "no_such" in capsys.readouterr().err
 
 
 def test_prepare_from_the_command_line(tmp_path, capsys, monkeypatch):

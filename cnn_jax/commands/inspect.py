@@ -52,6 +52,8 @@ def _batch(arguments: argparse.Namespace, overrides: list[str]) -> Path:
 
     if (arguments.workdir is None) == (arguments.config is None):
         raise BadInputError("--what=batch takes --workdir=DIR of a run or --config=FILE.py")
+    if arguments.images:
+        raise BadInputError(f"--what=batch takes no image files, such as {arguments.images[0]!r}")
     if arguments.config is not None:
         config = experiment.load_config(arguments.config, overrides)
     else:
