@@ -11,6 +11,7 @@ from cnn_jax.data.stream import Batches
 from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import Experiment
 from cnn_jax.train.logging import TRAIN
+from cnn_jax.whole import written
 
 SHOWN = 64  # images at most, and a square of them
 SIDE = 1.3  # inches an image
@@ -45,37 +46,29 @@ def draw(experiment: Experiment, folder: str | Path, step: int = 0) -> Path:
     are cut off. Raises ``BadInputError`` for a step that the run does not have, or a folder that
     cannot be written.
     """
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     batch = training_batch(experiment, step)
     section = experiment.config.data
     images = np.asarray(batch["image"], np.float32) * np.asarray(section.std) + section.mean
     count = min(SHOWN, len(images))
     columns = math.isqrt(count - 1) + 1
-    figure, axes = pyplot.subplots(
-        -(-count // columns),
-        columns,
-        figsize=(SIDE * columns, SIDE * 1.15 * -(-count // columns)),
-        squeeze=False,
-        layout="constrained",
-    )
+    rows = -(-count // columns)
+    size = SIDE * columns, SIDE * 1.15 * rows
+    figure = Figure(figsize=size, layout="constrained", dpi=120)
+    for place, axis in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        axis.axis("off")
+        if place < count:
+            shown = images[place].clip(0, 1)
+            axis.imshow(shown if shown.shape[2] == 3 else shown[..., 0], "gray", vmin=0, vmax=1)
+            axis.set_title(label(experiment, batch, place), fontsize=6)
+    file = Path(folder) / "batch.png"
     try:
-        for place, axis in enumerate(axes.flat):
-            axis.axis("off")
-            if place < count:
-                shown = images[place].clip(0, 1)
-                axis.imshow(shown if shown.shape[2] == 3 else shown[..., 0], "gray", vmin=0, vmax=1)
-                axis.set_title(label(experiment, batch, place), fontsize=6)
-        file = Path(folder) / "batch.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(file, dpi=120)
+        with written(file) as temporary:
+            figure.savefig(temporary)
     except OSError as error:
         raise BadInputError(f"--out: {str(folder)!r} cannot be written: {error.strerror}") from None
-    finally:
-        pyplot.close(figure)
     return file
 
 

@@ -20,7 +20,6 @@ package it is read so (jax.export wants flatbuffers, which pip does not install 
 import dataclasses
 import io
 import json
-import os
 import zipfile
 from importlib import metadata
 from pathlib import Path
@@ -37,6 +36,7 @@ from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import build_module, input_shape
 from cnn_jax.run import load_step
 from cnn_jax.transfer.bundle import FORMAT, METADATA, PROGRAM, WEIGHTS, read_archive
+from cnn_jax.whole import written
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -120,15 +120,12 @@ def export_run(folder: str | Path, file: str | Path, *, step: int | None = None)
     }
     held = io.BytesIO()
     np.savez(held, allow_pickle=False, **weights)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        with zipfile.ZipFile(temporary, "w") as archive:
+        with written(file) as temporary, zipfile.ZipFile(temporary, "w") as archive:
             archive.writestr(METADATA, json.dumps(about, indent=2) + "\n")
             archive.writestr(PROGRAM, bytes(program.serialize()), zipfile.ZIP_DEFLATED)
             archive.writestr(WEIGHTS, held.getvalue())
-        temporary.replace(file)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise BadInputError(f"--to: {str(file)!r}: {error.strerror}") from None
     return about
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from PIL import Image
 
 from cnn_jax import config as configs
 from cnn_jax import workdir
@@ -61,6 +62,15 @@ def read_images(files: Sequence[str | Path], config: Config) -> np.ndarray:
         except ValueError as error:
             raise BadInputError(f"{str(file)!r} {error}") from None
     return images
+
+
+def sizes(files: Sequence[str | Path]) -> list[tuple[int, int]]:
+    """Return (rows, columns) of image files as they are stored, their first bytes read."""
+    found = []
+    for file in files:
+        with Image.open(file) as image:
+            found.append((image.height, image.width))
+    return found
 
 
 def read_names(file: str | Path, classes: int) -> list[str]:

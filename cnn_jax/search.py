@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,6 +21,7 @@ from cnn_jax.inspection import Subject
 from cnn_jax.inspection.subject import BATCH, colours, pixels_of
 from cnn_jax.predict import read_images
 from cnn_jax.train.logging import TEST
+from cnn_jax.whole import written
 
 FORMAT = 1
 
@@ -99,9 +99,8 @@ class Index:
 
     def save(self, file: Path) -> None:
         """Write the index, whole or not at all."""
-        temporary = file.with_name(f".{file.name}.{os.getpid()}")
         try:
-            with temporary.open("wb") as opened:
+            with written(file) as temporary, temporary.open("wb") as opened:
                 np.savez(
                     opened,
                     about=np.array(json.dumps(self.about)),
@@ -109,7 +108,6 @@ class Index:
                     names=self.names,
                     labels=self.labels,
                 )
-            temporary.replace(file)
         except OSError as error:
             raise BadInputError(f"--index: {str(file)!r}: {error.strerror}") from None
 

@@ -12,6 +12,7 @@ from cnn_jax import config as configs
 from cnn_jax import models
 from cnn_jax.config import Config
 from cnn_jax.errors import BadInputError
+from cnn_jax.whole import written
 
 CONFIG, METRICS, RESULT, CURVES = "config.json", "metrics.jsonl", "result.json", "curves.png"
 FLOW = "flow.jsonl"  # the gradient flow, where train.flow_every asks for it
@@ -22,17 +23,14 @@ PREDICTIONS = "predictions.npz"  # of the test set: label and predicted, int32 [
 
 def write(file: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_text(text)
-    os.replace(temporary, file)
+    with written(file) as temporary:
+        temporary.write_text(text)
 
 
 def write_predictions(workdir: Path, labels: np.ndarray, predicted: Sequence[np.ndarray]) -> None:
     """Keep the true and the predicted class of each test example, in the data set's order."""
-    file = workdir / PREDICTIONS
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.npz")
-    np.savez_compressed(temporary, label=labels, predicted=np.concatenate(predicted))
-    os.replace(temporary, file)
+    with written(workdir / PREDICTIONS) as temporary:
+        np.savez_compressed(temporary, label=labels, predicted=np.concatenate(predicted))
 
 
 def read_config(workdir: Path) -> Config | None:

@@ -13,7 +13,7 @@ ROOT = Path(cnn_jax.__file__).parent
 
 # From the ground up; a module imports from floors below its own, or within its package.
 FLOORS = [
-    {"errors", "keys", "memory", "batch", "distributed", "shortcuts"},
+    {"errors", "keys", "memory", "batch", "distributed", "shortcuts", "whole"},
     {"ops"},
     {"layers"},
     {"blocks"},

@@ -1,6 +1,7 @@
 """`inspect` from the command line: every kind, on networks of different build, and refusals."""
 
 import base64
+import json
 import re
 from typing import Any
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from cnn_jax import cli, inspection
 from cnn_jax.inspection import KINDS
+from cnn_jax.inspection.flowing import by_step
 from cnn_jax.inspection.subject import _one_a_class, around_grey, colours, spread
 from tests.fixtures import write_images, write_run
 
@@ -47,8 +49,14 @@ def test_a_kind_leaves_a_picture(run, what, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_all_kinds_make_a_page_that_needs_no_other_file(run, tmp_path, capsys):
+    blocks = {"stage1_block1": 0.5, "stage2_block1": 2.0, "conv1": 1.0}
+    norms = {"gradient": blocks, "update_to_weight": blocks, "branch_to_skip": {}}
+    flows = [{"step": step} | norms for step in (0, 1)]
+    (run[0] / "flow.jsonl").write_text("\n".join(map(json.dumps, flows)))
     pictures = drawn(capsys, run, "all", tmp_path)
-    assert len(pictures) == len(KINDS) + 1  # style draws its losses, too
+    # Style draws its losses, too, and the gradient flow what training recorded.
+    assert len(pictures) == len(KINDS) + 2
+    assert [line["step"] for line in inspection.open_run(run[0]).flow] == [0]  # its checkpoint's
     page = (tmp_path / "report.html").read_text()
     assert "left out" not in page
     assert re.findall(r"<h2>(.*?)</h2>", page) == list(KINDS)
@@ -79,12 +87,31 @@ def test_what_a_network_does_not_allow_is_left_out_of_the_page(model, tmp_path, 
     capsys.readouterr()
 
 
+def test_what_training_recorded_is_drawn_by_block_in_the_networks_order():
+    lines = [
+        {
+            "step": step,
+            "gradient": {"head": 3.0, "stem": step + 1.0},
+            "update_to_weight": {"head": None, "stem": 0.1},
+            "branch_to_skip": {"block": 0.5},
+        }
+        for step in range(0, 100, 10)
+    ]
+    gradient, update, branch = by_step(lines, ["stem", "block/conv", "block", "head"])
+    assert gradient.ticks == update.ticks == ["stem", "head"]
+    assert branch.ticks == ["block"]
+    assert list(gradient.curves)[::4] == ["step 0", "step 90"]
+    assert gradient.curves["step 90"] == (range(2), [91.0, 3.0])
+
+
 def test_images_of_any_size_are_taken_and_said(run, tmp_path, capsys):
     Image.fromarray(np.zeros((40, 30, 3), np.uint8)).save(tmp_path / "large.png")
-    drawn(capsys, run, "grad-cam", tmp_path / "out", str(tmp_path / "large.png"))
-    subject = inspection.open_run(run[0], [tmp_path / "large.png"])
-    assert subject.pixels.shape == (1, 16, 16, 1)
-    assert list(subject.captions) == ["large.png"]
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / "right.png")
+    files = [tmp_path / "large.png", tmp_path / "right.png"]
+    subject = inspection.open_run(run[0], files)
+    assert capsys.readouterr().err == f"{files[0]}: 40x30 pixels, resized to 16x16\n"
+    assert subject.pixels.shape == (2, 16, 16, 1)
+    assert list(subject.captions) == ["large.png", "right.png"]
 
 
 def test_one_line_for_what_cannot_be_drawn(run, tmp_path, capsys):
@@ -107,7 +134,8 @@ def test_one_line_for_what_cannot_be_drawn(run, tmp_path, capsys):
         printed = capsys.readouterr()
         assert printed.out == ""
         assert line in printed.err
-        assert len(printed.err.splitlines()) == 1
+        told = [x for x in printed.err.splitlines() if not x.startswith("preparing ")]
+        assert len(told) == 1
         assert not list((tmp_path / "out").glob("*"))
 
 

@@ -255,6 +255,7 @@ def test_images_too_small_for_the_model_are_told_before_anything_is_written(tmp_
         ("--config.train.strategy=pmpa", "'train.strategy' is 'pmpa'; it has to be jit | pmap"),
         ("--config.train.stat_batch=48", "'train.stat_batch' is 48; it has to be a divisor of 64"),
         ("--config.train.profile=9:3", "'train.profile' is '9:3'; it has to be START:STOP"),
+        ("--config.train.flow_every=0", "'train.flow_every' is 0; it has to be at least 1"),
         ("--config.optim.ema=1.5", "'optim.ema' is 1.5; it has to be between 0 and 1"),
         ("--config.optim.warmup_error=80", "'optim.warmup_error' is 80.0; it has to be between"),
         ("--config.optim.accumulate=0", "'optim.accumulate' is 0; it has to be at least 1"),

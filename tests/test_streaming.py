@@ -12,7 +12,7 @@ import cnn_jax
 from cnn_jax.experiment import assemble, load_config
 from cnn_jax.run import evaluate_run
 from cnn_jax.train import loop
-from cnn_jax.train.logging import RunLog
+from cnn_jax.train.logging import RunLog, read_metrics
 from tests.fixtures import write_images
 
 
@@ -37,6 +37,7 @@ def config(images: Path, *flags: str):
             "--config.data.batch_size=16",
             '--config.data.augment={"pad_crop": {"padding": 1}, "mixup": {"alpha": 1.0}}',
             "--config.train.steps=9",
+            "--config.train.flow_every=4",
             "--config.train.precision=float64",
             *flags,
         ],
@@ -61,6 +62,11 @@ def test_a_streamed_run_is_the_resident_one(images, resident, tmp_path, strategy
     for name, measured in resident[1]["metrics"].items():
         assert result["metrics"][name] == pytest.approx(measured, rel=1e-6)
     np.testing.assert_allclose(weights(tmp_path / "run"), weights(resident[0]), atol=1e-9)
+    flows = [read_metrics(folder / "flow.jsonl") for folder in (tmp_path / "run", resident[0])]
+    for one, other in zip(*flows, strict=True):
+        assert one["step"] == other["step"]
+        assert one["gradient"] == pytest.approx(other["gradient"], rel=1e-9)
+    assert [line["step"] for line in flows[0]] == [0, 4, 8]
     evaluated = evaluate_run(tmp_path / "run")
     assert evaluated["examples"] == 14
     assert evaluated["loss"] == pytest.approx(result["metrics"]["test"]["loss"])

@@ -11,6 +11,7 @@ from cnn_jax.ablation.plan import ArmPlan, Plan
 from cnn_jax.ablation.series import Along
 from cnn_jax.ablation.verdicts import Outcomes, Verdict, error
 from cnn_jax.train.logging import TRAIN, VALIDATION
+from cnn_jax.whole import written
 
 FORMATS = ("png", "svg")
 # Okabe and Ito's colours, told apart by colour-blind readers, then darker and lighter ones.
@@ -38,7 +39,8 @@ def draw_all(
             paint(figure)
             for kind in FORMATS:
                 date = {"Date": None} if kind == "svg" else None
-                figure.savefig(folder / f"{name}.{kind}", metadata=date)
+                with written(folder / f"{name}.{kind}") as temporary:
+                    figure.savefig(temporary, metadata=date)
         drawn.append(name)
 
     arms = [arm for arm in plan.arms if outcomes[arm.name]]

@@ -1,7 +1,7 @@
 """What excites a unit: the images that do it most, and its activation projected back to pixels."""
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -21,40 +21,45 @@ class Activation(NamedTuple):
 
 
 def top_activations(
-    probe: Probe, layer: str, unit: int, batches: Iterable[jax.Array], k: int
-) -> list[Activation]:
-    """Return the ``k`` images that excite a unit most, one place an image, the strongest first.
+    probe: Probe, layer: str, units: Sequence[int], batches: Iterable[jax.Array], k: int
+) -> list[list[Activation]]:
+    """Return the ``k`` images that excite each unit most, one place an image, strongest first.
 
     Args:
         probe: the network.
-        layer: of the unit.
-        unit: its channel.
+        layer: of the units.
+        units: their channels.
         batches: normalised images ``[N, H, W, C]``, read once, one batch at a time; images are
-            numbered through. Memory holds one batch and ``k`` results.
+            numbered through. Memory holds one batch and ``k`` results a unit.
         k: how many.
     """
+    chosen = jnp.array(units)
 
     @jax.jit
     def largest(x):
-        values = probe.read(x, [layer])[1][layer][..., unit].reshape(len(x), -1)
-        return values.max(axis=1), values.argmax(axis=1)
+        values = probe.read(x, [layer])[1][layer][..., chosen].reshape(len(x), -1, len(units))
+        return values.max(axis=1).T, values.argmax(axis=1).T
 
     shape = probe.layers[layer]
     columns = shape[1] if len(shape) == 3 else 1
-    best: list[tuple[float, int, int]] = []  # a heap whose first is the weakest; earlier wins ties
+    # A heap a unit, whose first is the weakest; of equal ones the earlier image wins.
+    heaps: list[list[tuple[float, int, int]]] = [[] for _ in units]
     start = 0
     for x in batches:
-        values, places = jax.device_get(largest(x))
-        for i, (value, place) in enumerate(zip(values, places, strict=True)):
-            entry = (float(value), -(start + i), int(place))
-            if len(best) < k:
-                heapq.heappush(best, entry)
-            else:
-                heapq.heappushpop(best, entry)
+        for best, values, places in zip(heaps, *jax.device_get(largest(x)), strict=True):
+            for i, (value, place) in enumerate(zip(values, places, strict=True)):
+                entry = (float(value), -(start + i), int(place))
+                if len(best) < k:
+                    heapq.heappush(best, entry)
+                else:
+                    heapq.heappushpop(best, entry)
         start += len(x)
     return [
-        Activation(value, -image, divmod(place, columns))
-        for value, image, place in sorted(best, reverse=True)
+        [
+            Activation(value, -image, divmod(place, columns))
+            for value, image, place in sorted(best, reverse=True)
+        ]
+        for best in heaps
     ]
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cnn_jax.whole import written
+
 SIGNED, HEAT, GREY = "RdBu_r", "inferno", "gray"
 
 
@@ -143,6 +145,5 @@ def chart(charts: Sequence[Chart], file: Path, title: str, *, columns: int | Non
 
 
 def _save(figure, file: Path) -> None:
-    temporary = file.with_suffix(".tmp.png")
-    figure.savefig(temporary)
-    temporary.replace(file)
+    with written(file) as temporary:
+        figure.savefig(temporary)

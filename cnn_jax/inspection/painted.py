@@ -15,8 +15,8 @@ CHART = {"content": 0, "style": 1}
 def draw_style(subject: Subject, folder: Path) -> list[Path]:
     """Draw the first image in the manner of the second, and how both losses went.
 
-    It works with untrained weights too: random filters have textures of their own, which
-    resemble the style less the deeper they are.
+    It works with untrained weights too: colours and fine textures then carry over, for random
+    filters tell those apart, but no shapes, which filters have to learn.
     """
     if len(subject.pixels) < 2:
         raise BadInputError("--what=style takes two images: the content, then the style")

@@ -30,7 +30,7 @@ def draw_all(
     parts, files = [], []
     for name, draw in kinds.items():
         print(f"drawing {name}", file=sys.stderr)
-        text = (draw.__doc__ or "").strip().splitlines()[0]
+        text = " ".join((draw.__doc__ or "").split())
         parts.append(f"<h2>{html.escape(name)}</h2><p>{html.escape(text)}</p>")
         try:
             drawn = draw(subject, folder)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from cnn_jax.data import resident
 from cnn_jax.data.parts import Part, Stream
 from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import Experiment, assemble, input_shape
-from cnn_jax.predict import read_images, with_data
+from cnn_jax.predict import read_images, sizes, with_data
 from cnn_jax.run import load_step
 from cnn_jax.train.logging import TEST, read_metrics
 
@@ -165,7 +166,9 @@ def open_run(
     @functools.cache
     def shown() -> tuple[np.ndarray, Sequence[str]]:
         if files:
-            return read_images(files, config), [Path(file).name for file in files]
+            pixels = read_images(files, config)
+            _say_resized(files, pixels.shape[1:3])
+            return pixels, [Path(file).name for file in files]
         part = data().parts[TEST]
         rows = _one_a_class(part.labels)
         return pixels_of(part, rows), [names[label] for label in part.labels[rows]]
@@ -175,6 +178,13 @@ def open_run(
     title = f"{config.model.name}, step {step}"
     recorded = [x for x in read_metrics(folder / workdir.FLOW) if x["step"] <= step]
     return Subject(probe, config, title, shown, names, data, layer, unit, seed, recorded)
+
+
+def _say_resized(files: Sequence[str | Path], size: tuple[int, ...]) -> None:
+    for file, stored in zip(files, sizes(files), strict=True):
+        if stored != size:
+            given, taken = ("x".join(map(str, side)) for side in (stored, size))
+            print(f"{file}: {given} pixels, resized to {taken}", file=sys.stderr)
 
 
 def _one_a_class(labels: np.ndarray) -> np.ndarray:

@@ -21,8 +21,8 @@ def draw_deconvnet(subject: Subject, folder: Path) -> list[Path]:
         else (spread(range(probe.layers[layer][-1]), 4))
     )
     view, rows = subject.views.get(layer), []
-    for unit in units:
-        best = deconvnet.top_activations(probe, layer, unit, subject.batches(part), 6)
+    most = deconvnet.top_activations(probe, layer, units, subject.batches(part), 6)
+    for unit, best in zip(units, most, strict=True):
         chosen = pixels_of(part, [found.image for found in best])
         positions = np.array([found.position for found in best])
         down = deconvnet.project(probe, subject.normalise(chosen), layer, unit, positions)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
+from cnn_jax.whole import written
 
 COLOURS = {TRAIN: "#8c8c8c", VALIDATION: "#0b6fa4", TEST: "#c2410c"}
 
@@ -36,6 +37,5 @@ def draw(lines: list[dict[str, Any]], file: Path, title: str) -> None:
     error.yaxis.set_major_formatter("{x:g}")
     error.set_ylim(bottom=0)
     figure.suptitle(title)
-    temporary = file.with_suffix(".tmp.png")
-    figure.savefig(temporary)
-    temporary.replace(file)
+    with written(file) as temporary:
+        figure.savefig(temporary)

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from cnn_jax.train import flow as gradient_flow
 from cnn_jax.train.flow import Flow
 from cnn_jax.train.writers import Writer
+from cnn_jax.whole import written
 
 # Which split the lines of the loop speak of; the test set's line comes once, at the end.
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
@@ -49,9 +50,8 @@ def cut_flow_back(file: Path, step: int) -> None:
 
 
 def _write_lines(file: Path, lines: list[dict[str, Any]]) -> None:
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    os.replace(temporary, file)
+    with written(file) as temporary:
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 class RunLog:

@@ -54,12 +54,14 @@ def test_the_strongest_of_many_batches_with_bounded_memory():
             sizes.append(len(images[start : start + 5]))
             yield images[start : start + 5]
 
-    found = deconvnet.top_activations(net, "conv2", 3, batches(), 4)
+    units = (3, 0)
+    each = deconvnet.top_activations(net, "conv2", units, batches(), 4)
     assert sizes == [5, 5, 5, 5, 3]
-    maps = read(net, images, "conv2")[..., 3]
-    largest = maps.reshape(23, -1).max(axis=1)
-    order = np.argsort(-largest)[:4]
-    assert [entry.image for entry in found] == list(order)
-    for entry in found:
-        assert entry.value == pytest.approx(maps[entry.image].max(), rel=1e-5)
-        assert maps[entry.image][entry.position] == pytest.approx(entry.value, rel=1e-5)
+    for unit, found in zip(units, each, strict=True):
+        maps = read(net, images, "conv2")[..., unit]
+        largest = maps.reshape(23, -1).max(axis=1)
+        order = np.argsort(-largest)[:4]
+        assert [entry.image for entry in found] == list(order)
+        for entry in found:
+            assert entry.value == pytest.approx(maps[entry.image].max(), rel=1e-5)
+            assert maps[entry.image][entry.position] == pytest.approx(entry.value, rel=1e-5)

@@ -1,0 +1,20 @@
+"""Files that are written whole or not at all."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def written(file: Path) -> Iterator[Path]:
+    """Yield a name beside ``file`` to write to; what is there at the end takes the file's place.
+
+    After an error nothing of it is left, and ``file`` is what it was.
+    """
+    temporary = file.with_name(f".{os.getpid()}.{file.name}")  # the suffix tells the format
+    try:
+        yield temporary
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
