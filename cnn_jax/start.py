@@ -27,11 +27,9 @@ from cnn_jax.train.state import Variables
 from cnn_jax.transfer import bundle
 from cnn_jax.transfer.graft import graft
 from cnn_jax.transfer.regimes import Rule, resolve, shapes_of, stages
-from cnn_jax.transfer.state_dict import read_state_dict
+from cnn_jax.transfer.state_dict import SUFFIXES, read_state_dict
 from cnn_jax.transfer.torch_names import naming
 from cnn_jax.transfer.weights import convert
-
-BUNDLE = ".zip"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +69,7 @@ def read_source(config: Config) -> Source:
     if not path.exists():
         raise BadInputError(f"init.source: {name!r} does not exist")
     try:
-        if path.suffix == BUNDLE:
+        if path.suffix not in SUFFIXES:
             about, _, weights = bundle.read_archive(path)
             mean, std = tuple(about["mean"]), tuple(about["std"])
             return Source(name, bundle.variables(weights), mean, std)

@@ -79,7 +79,7 @@ def base_config() -> Config:
                 "profile": placeholder(str),  # START:STOP: trace these steps into profile/
             },
             "init": {  # transfer learning; see cnn_jax/transfer/regimes.py
-                # A run's folder, PyTorch's weights (.safetensors, .pth), or an exported .zip;
+                # A run's folder, PyTorch's weights (.safetensors, .pth), or an exported network;
                 # {seed} in it stands for the run's seed.
                 "source": placeholder(str),
                 "regime": placeholder(str),  # what trains: last | late | all (if unset)
