@@ -50,9 +50,10 @@ class Source:
         return digest.hexdigest()[:16]
 
 
-def place(config: Config) -> str:
-    """Return where a config's source is, with the run's seed in its place."""
-    return config.init.source.replace("{seed}", str(config.seed))
+def place(config: Config) -> str | None:
+    """Return where a config's source is, with the run's seed in its place; None without one."""
+    source = config.init.source
+    return None if source is None else source.replace("{seed}", str(config.seed))
 
 
 def read_source(config: Config) -> Source:
@@ -62,7 +63,9 @@ def read_source(config: Config) -> Source:
         BadInputError: no such file or folder, a damaged one, or weights that its network's
             importer does not know.
     """
-    name, path = place(config), Path(place(config))
+    name = place(config)
+    assert name is not None
+    path = Path(name)
     if path.is_dir():
         _, variables, held, _ = load_step(path, None, flag="init.source")
         return Source(name, jax.device_get(variables), held.data.mean, held.data.std)
@@ -216,7 +219,7 @@ def lines(report: dict[str, Any]) -> list[str]:
         return [name.partition("/")[2] for name in names]
 
     found = [f"init: {report['source']}, tensors taken: {grouped(below(report['taken']))}"]
-    for why in sorted(set(report["anew"].values())):
+    for why in sorted(set(report["anew"].values()), key=len, reverse=True):
         names = [name for name, other in report["anew"].items() if other == why]
         found.append(f"init: starts anew: {', '.join(below(names))} ({why})")
     if report["left_out"]:

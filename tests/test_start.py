@@ -74,8 +74,8 @@ def test_what_is_taken_is_told_before_training_and_kept(source, tmp_path, capsys
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("init: ")]
     assert told == [
         f"init: {source[0]}, tensors taken: fc1 (2), fc2 (2)",
-        "init: starts anew: head/bias ([4] there, [10] here)",
         "init: starts anew: head/kernel ([12, 4] there, [12, 10] here)",
+        "init: starts anew: head/bias ([4] there, [10] here)",
         "init: left out: head/bias, head/kernel",
         "init: trains 130 of 1,374 parameters: head (2); frozen: fc1 (2), fc2 (2)",
         "init: from step 5 on trains 334 of 1,374 parameters: fc2 (2), head (2); frozen: fc1 (2)",
@@ -87,6 +87,7 @@ def test_what_is_taken_is_told_before_training_and_kept(source, tmp_path, capsys
     assert [phase["step"] for phase in kept["phases"]] == [0, 5]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_in_every_phase_without_its_source(source, whole, tmp_path):
     place = shutil.copytree(source[0], tmp_path / "source")
     config = last(place)

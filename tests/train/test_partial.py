@@ -59,7 +59,11 @@ def moved(before, after) -> set[tuple[str, ...]]:
 
 @pytest.mark.parametrize(
     ("name", "how"),
-    [("adamw", {"ema": 0.9, "accumulate": 2}), ("muon", {}), ("sam", {})],
+    [
+        ("adamw", {"ema": 0.9, "accumulate": 2}),
+        pytest.param("muon", {}, marks=pytest.mark.slow),
+        pytest.param("sam", {}, marks=pytest.mark.slow),
+    ],
 )
 def test_what_is_frozen_stays_to_the_bit(name, how):
     optimizer = make_optimizer(name, lambda step: 0.1, weight_decay=0.1, clip=1.0)
