@@ -31,7 +31,8 @@ def base_config() -> Config:
                 ),  # pixels a side or (rows, columns); others resized
                 "crop": placeholder(float),  # share of the side in the centred window that is shown
                 "subsample": placeholder(float),  # share of the pixels that is kept ...
-                "subsample_as": "smaller",  # ... as smaller images, or with pixels missing
+                "subsample_as": "smaller",  # ... as smaller images, or with pixels missing ...
+                "subsample_in": "all",  # ... in all images, or in those of the test alone
                 "shuffle_pixels": placeholder(int),  # by a permutation drawn from this seed
                 "mean": placeholder(tuple),  # a channel, of pixels in 0..1; from training if unset
                 "std": placeholder(tuple),

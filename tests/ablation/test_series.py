@@ -64,7 +64,7 @@ def test_seeds_that_disagree_widen_the_interval():
 
 
 def test_an_interval_that_nothing_measured_ends_is_open():
-    plan, outcomes = study((0.1, 0.02, -0.001), noise=0.02)
+    plan, outcomes = study((0.1, 0.05, -0.02), noise=0.02)
     (found,) = series.compared(plan, outcomes)
     assert found.crossings()[0][2] is None
     assert "… above 100" in sections.crossings(plan, outcomes)
