@@ -241,6 +241,12 @@ def assemble(config: Config) -> Experiment:
     source = sources.load(
         section.name, section.dir, wanted, on_error=section.on_error, classes=section.classes
     )
+    if section.subsample_in == TEST and wanted.subsample is not None:
+        whole = dataclasses.replace(wanted, subsample=None)
+        train = sources.load(
+            section.name, section.dir, whole, on_error=section.on_error, classes=section.classes
+        ).train
+        source = dataclasses.replace(source, train=train)
     if section.only:
         source = source.only(section.only)
     if source.skipped:

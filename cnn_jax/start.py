@@ -27,11 +27,9 @@ from cnn_jax.train.state import Variables
 from cnn_jax.transfer import bundle
 from cnn_jax.transfer.graft import graft
 from cnn_jax.transfer.regimes import Rule, resolve, shapes_of, stages
-from cnn_jax.transfer.state_dict import read_state_dict
+from cnn_jax.transfer.state_dict import SUFFIXES, read_state_dict
 from cnn_jax.transfer.torch_names import naming
 from cnn_jax.transfer.weights import convert
-
-BUNDLE = ".zip"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +50,10 @@ class Source:
         return digest.hexdigest()[:16]
 
 
-def place(config: Config) -> str:
-    """Return where a config's source is, with the run's seed in its place."""
-    return config.init.source.replace("{seed}", str(config.seed))
+def place(config: Config) -> str | None:
+    """Return where a config's source is, with the run's seed in its place; None without one."""
+    source = config.init.source
+    return None if source is None else source.replace("{seed}", str(config.seed))
 
 
 def read_source(config: Config) -> Source:
@@ -64,14 +63,16 @@ def read_source(config: Config) -> Source:
         BadInputError: no such file or folder, a damaged one, or weights that its network's
             importer does not know.
     """
-    name, path = place(config), Path(place(config))
+    name = place(config)
+    assert name is not None
+    path = Path(name)
     if path.is_dir():
         _, variables, held, _ = load_step(path, None, flag="init.source")
         return Source(name, jax.device_get(variables), held.data.mean, held.data.std)
     if not path.exists():
         raise BadInputError(f"init.source: {name!r} does not exist")
     try:
-        if path.suffix == BUNDLE:
+        if path.suffix not in SUFFIXES:
             about, _, weights = bundle.read_archive(path)
             mean, std = tuple(about["mean"]), tuple(about["std"])
             return Source(name, bundle.variables(weights), mean, std)
@@ -171,10 +172,10 @@ def _taken(
     notes = []
     for name, there in (("mean", source.mean), ("std", source.std)):
         here = config.data[name]
-        if there is None or here is None:
-            continue
-        if not np.allclose(there, here, atol=1e-3):
-            notes.append(f"images are normalised by another data.{name}: {there} there, {here}")
+        if None not in (there, here) and not np.allclose(there, here, atol=1e-3):
+            notes.append(
+                f"images are normalised by another data.{name}: {there} there, {here} here"
+            )
     report = {
         "source": source.name,
         "digest": source.digest(),
@@ -220,7 +221,7 @@ def lines(report: dict[str, Any]) -> list[str]:
         return [name.partition("/")[2] for name in names]
 
     found = [f"init: {report['source']}, tensors taken: {grouped(below(report['taken']))}"]
-    for why in sorted(set(report["anew"].values())):
+    for why in sorted(set(report["anew"].values()), key=len, reverse=True):
         names = [name for name, other in report["anew"].items() if other == why]
         found.append(f"init: starts anew: {', '.join(below(names))} ({why})")
     if report["left_out"]:

@@ -25,7 +25,7 @@ FLOORS = [
     {"start"},
     {"feed", "dispatch"},
     {"programs"},
-    {"run", "imported", "batch_grid", "plan"},
+    {"run", "imported", "batch_grid", "plan", "probing"},
     {"ablation", "exported", "predict"},
     {"inspection"},
     {"search"},

@@ -17,7 +17,7 @@ from cnn_jax.ablation.timing import step_time_ratio
 from cnn_jax.config import Config
 from cnn_jax.errors import BadInputError
 from cnn_jax.run import versions
-from cnn_jax.start import source_digest
+from cnn_jax.start import place, source_digest
 
 PLAN, MEMORY, CELLS = "plan.json", "counted.json", "cells"
 
@@ -135,8 +135,14 @@ def work_out(study: Study, folder: Path, *, preset: str, command: str) -> Plan:
         )
         for name, arm in arms.items()
     ]
+    digests: dict[str, str | None] = {}
     cells = [
-        Cell(plan.name, seed, _identity(made[plan.name], seed, data[plan.name], code), plan.steps)
+        Cell(
+            plan.name,
+            seed,
+            _identity(made[plan.name], seed, data[plan.name], code, digests),
+            plan.steps,
+        )
         for seed in range(study.seeds)
         for plan in plans
     ]
@@ -227,17 +233,22 @@ def _describe(config: Config, data: Data, memo: Memo, code: str) -> Described:
     return Described(**found | {"initial": tensors})
 
 
-def _identity(config: Config, seed: int, data: Data, code: str) -> str:
-    """Return the digest of config, seed, code, data and libraries."""
+def _identity(
+    config: Config, seed: int, data: Data, code: str, digests: dict[str, str | None]
+) -> str:
+    """Return the digest of config, seed, starting weights, code, data and libraries."""
     fields = {
         name: value
         for name, value in configs.leaves(config)
         if name != "seed" and not name.startswith(configs.NEUTRAL)
     }
     order = list(configs.ordered(config.data.augment))
-    of_seed = configs.override(config, ())
-    of_seed.seed = seed
-    weights = source_digest(of_seed)
+    own = configs.override(config, ())
+    own.seed = seed
+    if (weights := place(own)) is not None:
+        if weights not in digests:  # a checkpoint is not read for every cell
+            digests[weights] = source_digest(own)
+        weights = digests[weights]
     return counting.digest(
         repr(sorted(fields.items())), order, seed, weights, data.fingerprint, code, versions()
     )

@@ -65,7 +65,10 @@ class Along:
         """
         found = []
         open_ = (self.low <= 0) & (self.high >= 0)
-        for i in np.flatnonzero(np.sign(self.mean[:-1]) * np.sign(self.mean[1:]) < 0):
+        signs = np.sign(self.mean)
+        for i in range(1, len(signs)):  # a difference of nothing has the sign before it
+            signs[i] = signs[i] or signs[i - 1]
+        for i in np.flatnonzero(signs[:-1] * signs[1:] < 0):
             share = self.mean[i] / (self.mean[i] - self.mean[i + 1])
             place = self.at[i] + share * (self.at[i + 1] - self.at[i])
             first, last = i + 1, i

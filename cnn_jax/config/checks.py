@@ -44,6 +44,10 @@ def _check_data(data: Config) -> None:
         _need(value is None or 0 < value <= 1, f"data.{name}", value, "above 0 and at most 1")
     reading = data.subsample_as
     _need(reading in (SMALLER, MISSING), "data.subsample_as", reading, f"{SMALLER} or {MISSING}")
+    where = data.subsample_in
+    _need(where in ("all", "test"), "data.subsample_in", where, "all or test")
+    alike = where == "all" or reading == MISSING
+    _need(alike, "data.subsample_in", where, f"all where data.subsample_as is {reading}")
     names = all(isinstance(name, str) for name in data.only) and len(set(data.only)) != 1
     _need(names, "data.only", data.only, "names of at least 2 classes")
     per_class, threads = data.per_class, data.threads

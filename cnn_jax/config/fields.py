@@ -31,7 +31,8 @@ def base_config() -> Config:
                 ),  # pixels a side or (rows, columns); others resized
                 "crop": placeholder(float),  # share of the side in the centred window that is shown
                 "subsample": placeholder(float),  # share of the pixels that is kept ...
-                "subsample_as": "smaller",  # ... as smaller images, or with pixels missing
+                "subsample_as": "smaller",  # ... as smaller images, or with pixels missing ...
+                "subsample_in": "all",  # ... in all images, or in those of the test alone
                 "shuffle_pixels": placeholder(int),  # by a permutation drawn from this seed
                 "mean": placeholder(tuple),  # a channel, of pixels in 0..1; from training if unset
                 "std": placeholder(tuple),
@@ -79,7 +80,7 @@ def base_config() -> Config:
                 "profile": placeholder(str),  # START:STOP: trace these steps into profile/
             },
             "init": {  # transfer learning; see cnn_jax/transfer/regimes.py
-                # A run's folder, PyTorch's weights (.safetensors, .pth), or an exported .zip;
+                # A run's folder, PyTorch's weights (.safetensors, .pth), or an exported network;
                 # {seed} in it stands for the run's seed.
                 "source": placeholder(str),
                 "regime": placeholder(str),  # what trains: last | late | all (if unset)

@@ -14,6 +14,7 @@ import safetensors.numpy
 from cnn_jax.errors import BadInputError
 
 _TORCH = (".pth", ".pt", ".th")
+SUFFIXES = (".safetensors", *_TORCH)
 
 
 def read_state_dict(file: str | os.PathLike[str]) -> dict[str, np.ndarray]:
