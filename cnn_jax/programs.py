@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from cnn_jax import feed, keys
+from cnn_jax import distributed, feed, keys
 from cnn_jax.data import resident
 from cnn_jax.data.parts import Part, Stream
 from cnn_jax.experiment import Experiment
@@ -37,6 +37,45 @@ class Training:
     enter: Callable[[state.TrainState], Any]  # a replicated state -> the strategy's form
     view: Callable[[Any], state.TrainState]  # and back
     close: Callable[[], None] = lambda: None  # ends what reads ahead
+    # The form with an empty window.
+    clear: Callable[[Any], Any] = lambda now: now.replace(window=now.window.cleared())
+
+
+class Programs:
+    """What the runs of a config are computed by, whatever their seeds."""
+
+    record: dict[str, Any] = {}  # noqa: RUF012, of result.json: what is special about them
+
+    def __init__(self, experiment: Experiment, mesh: Mesh | None = None):
+        self.mesh = parallel.make_mesh() if mesh is None else mesh
+        # A model that the images do not fit fails here, before any writing.
+        shapes = jax.eval_shape(experiment.initial_state)
+        cut = experiment.config.train.shard_state
+        self.layout = parallel.state_shardings(shapes, self.mesh, cut=cut)
+        self._evaluate = evaluation(experiment, self.mesh)
+        self._draw = jax.jit(experiment.initial_state, out_shardings=self.layout)
+
+    def begin(self, seed: int) -> state.TrainState:
+        """Return the state before the first step."""
+        number = keys.argument(seed)
+        return compilation.hurried(self._draw, number)(number)
+
+    def evaluate(
+        self,
+        variables: state.Variables,
+        data: Data,
+        predicted: list[np.ndarray] | None = None,
+    ) -> dict[str, Any]:
+        """Return the metrics of a part; see ``evaluation``."""
+        return self._evaluate(variables, data, predicted)
+
+    def training(self, experiment: Experiment, data: Data, clock: Clock) -> Training:
+        """Return how the state of one run is trained."""
+        return training(experiment, data, self.mesh, self.layout, clock)
+
+    def stop_agreed(self, told: bool, dispatches: int) -> bool:
+        """Return whether the run stops now; see ``distributed.stop_agreed``."""
+        return distributed.stop_agreed(told, dispatches)
 
 
 def steps_per_call(experiment: Experiment) -> int:
@@ -92,7 +131,7 @@ def training(experiment: Experiment, data: Data, mesh: Mesh, layout: Any, clock:
         return _streamed(experiment, once, mesh, layout, clock, mapping)
     if mapping:
         mapped = jax.pmap(
-            _call(experiment, devices, parallel.AXIS),
+            several_steps(experiment, devices, parallel.AXIS),
             axis_name=parallel.AXIS,
             in_axes=(0, 0, 0, None, None, None),
             donate_argnums=0,
@@ -110,7 +149,7 @@ def training(experiment: Experiment, data: Data, mesh: Mesh, layout: Any, clock:
         return Training(run_stacked, parallel.stack, view)
     alike = parallel.replicated(mesh)
     whole = jax.jit(
-        _call(experiment, 1, None, parallel.batched(mesh)),
+        several_steps(experiment, 1, None, parallel.batched(mesh)),
         donate_argnums=0,
         out_shardings=(layout, alike),
     )
@@ -167,7 +206,7 @@ def _one(experiment: Experiment, devices: int, axis: str | None, over_devices: A
     return one
 
 
-def _call(experiment: Experiment, devices: int, axis: str | None, over_devices: Any = None):
+def several_steps(experiment: Experiment, devices: int, axis: str | None, over_devices: Any = None):
     """Return the function that is compiled: several steps on this device's share of each batch."""
     section = experiment.config.data
     share = section.batch_size // devices

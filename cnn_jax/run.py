@@ -4,7 +4,7 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax import config as configs
-from cnn_jax import distributed, keys, workdir
+from cnn_jax import distributed, workdir
 from cnn_jax.analysis import summarize
 from cnn_jax.config import Config
 from cnn_jax.errors import BadInputError
@@ -27,8 +27,8 @@ from cnn_jax.experiment import (
     complete,
     input_shape,
 )
-from cnn_jax.programs import evaluation, place, steps_per_call, training
-from cnn_jax.train import checkpoint, compilation, curves, loop, parallel
+from cnn_jax.programs import Programs, evaluation, place, steps_per_call
+from cnn_jax.train import checkpoint, curves, loop, parallel
 from cnn_jax.train.clock import Clock
 from cnn_jax.train.logging import EMA, TEST, TRAIN, VALIDATION, RunLog, cut_back, read_metrics
 from cnn_jax.train.optim import rate_factor
@@ -36,12 +36,18 @@ from cnn_jax.train.state import TrainState, Variables
 from cnn_jax.train.writers import check_writers, open_writer
 
 
-def train_and_evaluate(config: Config, folder: str | Path) -> dict[str, Any]:
+def train_and_evaluate(
+    config: Config,
+    folder: str | Path,
+    *,
+    make_programs: Callable[[Experiment], Programs] = Programs,
+) -> dict[str, Any]:
     """Train, evaluate and checkpoint in ``folder``; return what its result.json holds.
 
     Continues where the folder holds a checkpoint of the same config; returns at once where it
     holds a finished run. Raises ``BadInputError`` for bad input and ``StoppedError`` after
-    SIGTERM or SIGINT, with the state saved.
+    SIGTERM or SIGINT, with the state saved. The run has programs of its own unless
+    ``make_programs`` gives it those that it shares with other seeds.
     """
     folder = Path(folder)
     config = complete(config)
@@ -55,22 +61,21 @@ def train_and_evaluate(config: Config, folder: str | Path) -> dict[str, Any]:
             experiment = assemble(config)
             workdir.check_same(folder, experiment.config)
             if done is None:
-                return _train(experiment, folder)
+                return _train(experiment, folder, make_programs)
     if distributed.is_first():
         print(f"{folder} holds this run, finished", file=sys.stderr)
     return done
 
 
-def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
+def _train(
+    experiment: Experiment, folder: Path, make_programs: Callable[[Experiment], Programs]
+) -> dict[str, Any]:
     config = experiment.config
     _check_batch(experiment)
     clock = Clock()
-    mesh = parallel.make_mesh()
-
     check_writers(config.train.writers)
-    # A model that the images do not fit fails before any writing.
-    shapes = jax.eval_shape(experiment.initial_state)
-    layout = parallel.state_shardings(shapes, mesh, cut=config.train.shard_state)
+    programs = make_programs(experiment)
+    mesh = programs.mesh
     first = distributed.is_first()
     writers = []
     if first:
@@ -79,22 +84,19 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
         writers = [open_writer(name, folder, plain) for name in config.train.writers]
     distributed.wait_for_all("run's folder made")
     parts = {name: place(part, mesh) for name, part in experiment.parts.items()}
-    evaluate_part = evaluation(experiment, mesh)
     predicted: dict[str, list[np.ndarray]] = {TEST: []}  # evaluated once, at the end
 
     def evaluate(now: TrainState, name: str) -> dict[str, dict[str, Any]]:
-        measured = {name: evaluate_part(now.variables, parts[name], predicted.get(name))}
+        measured = {name: programs.evaluate(now.variables, parts[name], predicted.get(name))}
         if config.optim.ema is not None:
             mean = now.variables | {"params": now.ema}
-            measured[name + EMA] = evaluate_part(mean, parts[name])
+            measured[name + EMA] = programs.evaluate(mean, parts[name])
         return measured
 
     epoch, total = experiment.steps_per_epoch, experiment.total_steps
     schedule = experiment.schedule()
     with checkpoint.Checkpoints(folder / workdir.CHECKPOINTS, keep=config.checkpoint.keep) as kept:
-        seed = keys.argument(config.seed)
-        draw = jax.jit(experiment.initial_state, out_shardings=layout)
-        begin = compilation.hurried(draw, seed)(seed)
+        begin = programs.begin(config.seed)
         at, notes = 0, {"seconds": 0.0}
         if (restored := kept.restore(begin)) is not None:
             at, begin, notes = restored
@@ -114,13 +116,12 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
                 silent=not first,
             ) as log,
         ):
-            with contextlib.closing(
-                training(experiment, parts[TRAIN], mesh, layout, clock)
-            ) as trained:
+            with contextlib.closing(programs.training(experiment, parts[TRAIN], clock)) as trained:
                 fitted = loop.fit(
                     trained.enter(begin),
                     trained.run_steps,
                     view=trained.view,
+                    clear=trained.clear,
                     step=at,
                     times=loop.Times(
                         total=total,
@@ -138,7 +139,7 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
                     checkpoints=kept,
                     log=log,
                     clock=clock,
-                    stop_agreed=distributed.stop_agreed,
+                    stop_agreed=programs.stop_agreed,
                     trace_folder=folder / workdir.PROFILE,
                     seconds=notes["seconds"],
                 )
@@ -167,7 +168,7 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
         "devices": [device.device_kind for device in mesh.devices.flat],
         "versions": versions(),
         "git": _git(),
-    }
+    } | programs.record
     if first:
         title = f"{config.model.name} on {config.data.name}"
         curves.draw(read_metrics(lines), folder / workdir.CURVES, title)

@@ -23,7 +23,7 @@ FLOORS = [
     {"workdir", "experiment"},
     {"feed"},
     {"programs"},
-    {"run", "imported", "batch_grid", "plan"},
+    {"run", "lanes", "imported", "batch_grid", "plan"},
     {"ablation", "exported", "predict"},
     {"inspection"},
     {"search"},
@@ -55,7 +55,7 @@ DOORS = {
     "scipy": {"ablation/stats.py", "ablation/simulate.py"},
     "rich": {
         *("data/progress.py", "train/logging.py", "analysis/table.py", "search.py", "cli.py"),
-        *("ablation/runner.py", "commands/summary.py"),
+        *("ablation/progress.py", "commands/summary.py"),
     },
     "safetensors": {"transfer/state_dict.py"},
     # Only to compare with and to read its files, inside functions: no run loads it.

@@ -23,12 +23,22 @@ PLAN, MEMORY, CELLS = "plan.json", "counted.json", "cells"
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One arm with one seed; ``id`` is what its numbers depend on, in a digest."""
+    """One arm with one seed.
+
+    Attributes:
+        arm: its name.
+        seed: of the run.
+        id: a digest of what its numbers depend on.
+        steps: optimizer updates.
+        lanes: the seeds that one program trains together, this one among them; empty where it is
+            trained alone. They are part of the id: in lanes, sums are rounded otherwise.
+    """
 
     arm: str
     seed: int
     id: str
     steps: int
+    lanes: tuple[int, ...] = ()
 
     @property
     def folder(self) -> str:
@@ -87,13 +97,15 @@ class Plan:
             for arm in held.pop("arms")
         ]
         proofs = tuple(Proof(**proof) for proof in held.pop("proofs"))
-        cells = tuple(Cell(**cell) for cell in held.pop("cells"))
+        cells = tuple(Cell(**cell | {"lanes": tuple(cell["lanes"])}) for cell in held.pop("cells"))
         sequences = {name: tuple(held.pop(name)) for name in ("threats", "seeds")}
         return cls(arms=tuple(arms), proofs=proofs, cells=cells, **sequences, **held)
 
 
-def work_out(study: Study, folder: Path, *, preset: str, command: str) -> Plan:
+def work_out(study: Study, folder: Path, *, preset: str, command: str, lanes: int = 1) -> Plan:
     """Match budgets, prove one factor, name the cells; nothing is trained.
+
+    ``lanes``: how many seeds of an arm one program trains.
 
     Raises:
         BadInputError: a config no run could use, a difference that is not declared, a budget out
@@ -130,11 +142,15 @@ def work_out(study: Study, folder: Path, *, preset: str, command: str) -> Plan:
         )
         for name, arm in arms.items()
     ]
-    cells = [
-        Cell(plan.name, seed, _identity(made[plan.name], seed, data[plan.name], code), plan.steps)
-        for seed in range(study.seeds)
-        for plan in plans
-    ]
+
+    def cell(plan: ArmPlan, seed: int) -> Cell:
+        first = seed - seed % lanes
+        together = tuple(range(first, min(first + lanes, study.seeds)))
+        together = together if len(together) > 1 else ()
+        own = _identity(made[plan.name], seed, data[plan.name], code, together)
+        return Cell(plan.name, seed, own, plan.steps, together)
+
+    cells = [cell(plan, seed) for seed in range(study.seeds) for plan in plans]
     section = study.base.data
     return Plan(
         study.name,
@@ -220,8 +236,8 @@ def _describe(config: Config, data: Data, memo: Memo, code: str) -> Described:
     return Described(**found | {"initial": tensors})
 
 
-def _identity(config: Config, seed: int, data: Data, code: str) -> str:
-    """Return the digest of config, seed, code, data and libraries."""
+def _identity(config: Config, seed: int, data: Data, code: str, lanes: tuple[int, ...] = ()) -> str:
+    """Return the digest of config, seed, code, data, libraries and what it is trained with."""
     fields = {
         name: value
         for name, value in configs.leaves(config)
@@ -229,7 +245,7 @@ def _identity(config: Config, seed: int, data: Data, code: str) -> str:
     }
     order = list(configs.ordered(config.data.augment))
     return counting.digest(
-        repr(sorted(fields.items())), order, seed, data.fingerprint, code, versions()
+        repr(sorted(fields.items())), order, seed, data.fingerprint, code, versions(), lanes
     )
 
 
