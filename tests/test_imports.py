@@ -62,12 +62,13 @@ DOORS = {
     "torch": {"transfer/compare.py", "transfer/reference.py", "transfer/state_dict.py"},
     "tensorboardX": {"train/writers.py"},
     "wandb": {"train/writers.py"},
+    "submitit": {"ablation/slurm.py"},  # when it is installed and asked for
     "faiss": {"search.py"},  # when it is installed and asked for
     "argparse": {"cli.py", "commands/", "ablation/command.py"},
     "signal": {"train/loop.py", "ablation/runner.py", "ablation/worker.py"},
     "time": {
         *("train/clock.py", "train/logging.py"),
-        *("ablation/runner.py", "ablation/timing.py"),
+        *("ablation/progress.py", "ablation/runner.py", "ablation/slurm.py", "ablation/timing.py"),
     },
 }
 FORBIDDEN = {"tensorflow", "torchvision"}

@@ -69,6 +69,7 @@ def _run(study: Callable[[str], Study], arguments: list[str]) -> int:
     from cnn_jax.ablation.plan import work_out
     from cnn_jax.train.loop import StoppedError
 
+    parameters = None if flags.slurm is None else slurm.options(flags.slurm)
     declared = study(flags.preset)
     if flags.seeds is not None:
         declared = dataclasses.replace(declared, seeds=flags.seeds)
@@ -89,11 +90,11 @@ def _run(study: Callable[[str], Study], arguments: list[str]) -> int:
         print(describe_plan(plan))
         return 0
     try:
-        if flags.slurm is None:
+        if parameters is None:
             jobs = flags.jobs or runner.default_jobs()
             runner.run_cells(folder, plan, jobs=jobs, retry=flags.retry)
         else:
-            slurm.run_cells(folder, plan, slurm.options(flags.slurm), retry=flags.retry)
+            slurm.run_cells(folder, plan, parameters, retry=flags.retry)
     except StoppedError as error:
         print(f"{error}; the same command goes on from here", file=sys.stderr)
         return STOPPED + error.signum

@@ -134,14 +134,16 @@ def arms_table(plan: Plan, outcomes: Outcomes) -> str:
             ]
         )
     head = ["arm", "against", "model", "parameters", "MACs", "steps", "ms a step"]
-    note = "MACs: multiply-adds of one image's inference; ms a step: median over the cells."
+    note = "MACs: multiply-adds of one image's inference; ms a step: median over the cells"
+    in_lanes = any(cell.lanes for cell in plan.cells)
+    note += ", of lanes each one's share." if in_lanes else "."
     return f"{table(head, rows)}\n\n{note}\n\n{_budgets(plan.arms)}".rstrip()
 
 
 def _step_time(arm: ArmPlan, outcomes: Iterable[Outcome]) -> str:
     batch_size = json.loads(arm.config)["data"]["batch_size"]
     times = [
-        1000 * batch_size / each.result["images_per_second"]
+        1000 * batch_size / each.result["images_per_second"] / each.result.get("lanes", 1)
         for each in outcomes
         if each.result["images_per_second"]
     ]
@@ -243,13 +245,16 @@ def provenance(plan: Plan, outcomes: Outcomes) -> str:
     ):
         if values:
             lines.append(f"{name}: {' | '.join(sorted(values))}")
+    for seeds in sorted({cell.lanes for cell in plan.cells if cell.lanes}):
+        names = ", ".join(map(str, seeds))
+        lines.append(f"seeds {names} of an arm trained in lanes of one program")
     opened = sum(each.opened for each in cells)
     lines.append(
         f"The test set was opened {opened} times by {len(cells)} cells, once each at its end; "
         "nothing was chosen by it."
     )
     if cells:
-        seconds = sum(each.result["seconds"] for each in cells)
+        seconds = sum(each.result["seconds"] / each.result.get("lanes", 1) for each in cells)
         lines.append(f"training took {seconds / 60:.1f} minutes over all cells")
     return f"    {plan.command}\n\n" + _list(lines)
 

@@ -8,6 +8,7 @@ killed finds its jobs again instead of submitting others.
 import collections
 import contextlib
 import json
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from cnn_jax.ablation.progress import REFRESH, Progress, Unit, shown, units_to_d
 from cnn_jax.errors import BadInputError
 from cnn_jax.train.loop import StoppedError, signals
 
-JOB, JOBS = "job.json", "jobs"
+JOB, JOBS, SLURM = "job.json", "jobs", "slurm"
 LEAVE = 60.0  # seconds that cancelled jobs have to save
 
 
@@ -38,13 +39,19 @@ class Work:
 
 
 def options(text: str) -> dict[str, Any]:
-    """Return submitit's parameters from ``name=value,...``; whole numbers as such."""
+    """Return submitit's parameters from ``name=value,...``; whole numbers as such.
+
+    Raises ``BadInputError`` where they are none, and where no job can be submitted from here.
+    """
+    _submitit()
     found: dict[str, Any] = {}
     for part in filter(None, text.split(",")):
         name, equals, value = part.partition("=")
         if not name or not equals:
             raise BadInputError(f"--slurm: {part!r} is not NAME=VALUE")
         found[name] = int(value) if value.isdecimal() else value
+    if found.setdefault("cluster", SLURM) == SLURM and shutil.which("sbatch") is None:
+        raise BadInputError("--slurm: there is no sbatch here; give the command on a login node")
     return found
 
 
@@ -56,21 +63,19 @@ def run_cells(
     Args:
         folder: of the study, which all nodes see.
         plan: its cells.
-        parameters: of submitit's executor; ``cluster`` is slurm unless given.
+        parameters: of submitit's executor, and its ``cluster``.
         retry: whether cells that failed before are tried again; they are left otherwise.
 
     Raises:
-        BadInputError: submitit is not installed, SLURM is not there, or a parameter is not known.
+        BadInputError: submitit does not know a parameter.
         StoppedError: after SIGTERM or SIGINT, once the jobs are cancelled.
     """
     submitit = _submitit()
     try:
-        cluster = {"cluster": "slurm", **parameters}.pop("cluster")
-        executor = submitit.AutoExecutor(folder / JOBS / "%j", cluster=cluster)
-        executor.update_parameters(
-            name=plan.name, **{k: v for k, v in parameters.items() if k != "cluster"}
-        )
-    except Exception as error:  # a RuntimeError without SLURM, others for wrong parameters
+        executor = submitit.AutoExecutor(folder / JOBS / "%j", cluster=parameters["cluster"])
+        own = {name: value for name, value in parameters.items() if name != "cluster"}
+        executor.update_parameters(name=plan.name, **own)
+    except Exception as error:  # of several kinds, for wrong parameters
         raise BadInputError(f"--slurm: {str(error).splitlines()[0]}") from None
     todo = collections.deque(units_to_do(folder, plan, retry=retry))
     if not todo:
