@@ -1,6 +1,7 @@
 """A run: config -> objects -> fit. The one place where model, data and engine meet."""
 
 import contextlib
+import dataclasses
 import json
 import subprocess
 import sys
@@ -40,6 +41,7 @@ def train_and_evaluate(
     config: Config,
     folder: str | Path,
     *,
+    sealed: bool = False,
     make_programs: Callable[[Experiment], Programs] = Programs,
 ) -> dict[str, Any]:
     """Train, evaluate and checkpoint in ``folder``; return what its result.json holds.
@@ -47,7 +49,8 @@ def train_and_evaluate(
     Continues where the folder holds a checkpoint of the same config; returns at once where it
     holds a finished run. Raises ``BadInputError`` for bad input and ``StoppedError`` after
     SIGTERM or SIGINT, with the state saved. The run has programs of its own unless
-    ``make_programs`` gives it those that it shares with other seeds.
+    ``make_programs`` gives it those that it shares with other seeds. A ``sealed`` run has no test
+    set: something is to be chosen by it.
     """
     folder = Path(folder)
     config = complete(config)
@@ -60,6 +63,9 @@ def train_and_evaluate(
         with jax.enable_x64(config.train.precision == "float64"):
             experiment = assemble(config)
             workdir.check_same(folder, experiment.config)
+            if sealed:
+                parts = {name: part for name, part in experiment.parts.items() if name != TEST}
+                experiment = dataclasses.replace(experiment, parts=parts)
             if done is None:
                 return _train(experiment, folder, make_programs)
     if distributed.is_first():
@@ -172,8 +178,9 @@ def _train(
     if first:
         title = f"{config.model.name} on {config.data.name}"
         curves.draw(read_metrics(lines), folder / workdir.CURVES, title)
-        labels = experiment.parts[TEST].labels
-        workdir.write_predictions(folder, labels, predicted[TEST])
+        if TEST in parts:
+            labels = experiment.parts[TEST].labels
+            workdir.write_predictions(folder, labels, predicted[TEST])
         workdir.write(folder / workdir.RESULT, json.dumps(result, indent=2) + "\n")
     return result
 

@@ -65,7 +65,7 @@ def request(folder: Path, plan: Plan, cell: Cell) -> Path:
     own = place(folder, cell)
     own.mkdir(parents=True, exist_ok=True)
     wanted = {"config": to_json(cell_config(plan, cell)), "gradients": plan.gradients}
-    wanted |= {"lanes": cell.lanes}
+    wanted |= {"lanes": cell.lanes, "sealed": plan.sealed}
     workdir.write(own / REQUEST, json.dumps(wanted))
     return own
 
@@ -90,7 +90,7 @@ def run(folders: Sequence[Path]) -> list[str]:
                 for config, folder in zip(made, folders, strict=True)
             }
             return list(train_lanes(runs, len(seeds)).values())
-        return [train_and_evaluate(made[0], folders[0])]
+        return [train_and_evaluate(made[0], folders[0], sealed=wanted[0]["sealed"])]
 
     def finish(folder: Path, wanted: dict[str, Any], ended: Any) -> str:
         try:

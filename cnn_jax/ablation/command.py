@@ -5,6 +5,7 @@ import dataclasses
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,6 +14,8 @@ from cnn_jax.errors import BadInputError
 
 PRESETS = ("smoke", "short", "paper")
 BAD_INPUT, FAILURES, STOPPED = 2, 1, 128
+# On a CPU lanes are slower: 5 seeds of LeNet-5 took 30 CPU seconds in lanes, 21 one after the other
+# (experiments/benchmarks/seeds.py). On other devices nobody has measured them yet.
 LANES = 1
 LANES_HELP = "seeds of an arm that one program trains together (vmap)"
 SLURM_HELP = "run cells as SLURM jobs; OPTIONS are submitit's: slurm_partition=gpu,timeout_min=60"
@@ -65,8 +68,9 @@ def _run(study: Callable[[str], Study], arguments: list[str]) -> int:
 
     import jax
 
+    from cnn_jax.ablation import plan as plans
     from cnn_jax.ablation import runner, slurm
-    from cnn_jax.ablation.plan import work_out
+    from cnn_jax.ablation.tuning import choose
     from cnn_jax.train.loop import StoppedError
 
     parameters = None if flags.slurm is None else slurm.options(flags.slurm)
@@ -82,19 +86,29 @@ def _run(study: Callable[[str], Study], arguments: list[str]) -> int:
         # own and do not see this.
         jax.config.update("jax_platforms", "cpu")
     command = f"python {shlex.join([sys.argv[0], *arguments])}"
-    plan = work_out(declared, folder, preset=flags.preset, command=command, lanes=flags.lanes)
-    plan.write(folder)
+    work_out = partial(
+        plans.work_out, declared, folder, preset=flags.preset, command=command, lanes=flags.lanes
+    )
+    plan = work_out()
     if flags.plan_only:
         from cnn_jax.ablation.report import describe_plan
 
+        plan.write(folder)
         print(describe_plan(plan))
         return 0
-    try:
+
+    def run(folder: Path, plan: plans.Plan) -> None:
         if parameters is None:
             jobs = flags.jobs or runner.default_jobs()
             runner.run_cells(folder, plan, jobs=jobs, retry=flags.retry)
         else:
             slurm.run_cells(folder, plan, parameters, retry=flags.retry)
+
+    try:
+        if declared.tune:
+            plan = work_out(tuning=choose(declared, plan, folder, run))
+        plan.write(folder)
+        run(folder, plan)
     except StoppedError as error:
         print(f"{error}; the same command goes on from here", file=sys.stderr)
         return STOPPED + error.signum

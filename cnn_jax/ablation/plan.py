@@ -61,6 +61,16 @@ class ArmPlan:
 
 
 @dataclasses.dataclass(frozen=True)
+class Candidate:
+    """Values that an arm tried; ``error`` on validation data, None where the run failed."""
+
+    arm: str
+    fields: dict[str, Any]
+    error: float | None
+    chosen: bool
+
+
+@dataclasses.dataclass(frozen=True)
 class Plan:
     """Everything that a report needs apart from what the cells measure."""
 
@@ -80,6 +90,8 @@ class Plan:
     code: str
     fingerprints: dict[str, str]
     command: str
+    tuning: tuple[Candidate, ...] = ()
+    sealed: bool = False  # its cells leave the test set closed: they choose something
 
     def write(self, folder: Path) -> None:
         """Keep the plan in the study's folder."""
@@ -98,14 +110,29 @@ class Plan:
         ]
         proofs = tuple(Proof(**proof) for proof in held.pop("proofs"))
         cells = tuple(Cell(**cell | {"lanes": tuple(cell["lanes"])}) for cell in held.pop("cells"))
+        tuning = tuple(Candidate(**each) for each in held.pop("tuning"))
         sequences = {name: tuple(held.pop(name)) for name in ("threats", "seeds")}
-        return cls(arms=tuple(arms), proofs=proofs, cells=cells, **sequences, **held)
+        return cls(arms=tuple(arms), proofs=proofs, cells=cells, tuning=tuning, **sequences, **held)
 
 
-def work_out(study: Study, folder: Path, *, preset: str, command: str, lanes: int = 1) -> Plan:
+def work_out(
+    study: Study,
+    folder: Path,
+    *,
+    preset: str,
+    command: str,
+    lanes: int = 1,
+    tuning: Sequence[Candidate] = (),
+) -> Plan:
     """Match budgets, prove one factor, name the cells; nothing is trained.
 
-    ``lanes``: how many seeds of an arm one program trains.
+    Args:
+        study: what is declared.
+        folder: of the study.
+        preset: its name, for the report.
+        command: how it was started, for the report.
+        lanes: how many seeds of an arm one program trains.
+        tuning: what arms tried, those chosen marked; empty before.
 
     Raises:
         BadInputError: a config no run could use, a difference that is not declared, a budget out
@@ -115,7 +142,7 @@ def work_out(study: Study, folder: Path, *, preset: str, command: str, lanes: in
     made = {name: study.config(arm) for name, arm in arms.items()}
     compared = [each for arm in arms.values() for each in arm.comparisons()]
     for arm in compared:  # wrong fields stop before any counting
-        declared_differences(arm, made[arm.against or ""], made[arm.name])
+        declared_differences(study, arm, made[arm.against or ""], made[arm.name])
     data = _load(made)
     workdir.check_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -127,6 +154,9 @@ def work_out(study: Study, folder: Path, *, preset: str, command: str, lanes: in
             found = _match(arm, made[name], made[arm.against or ""], data[name], memo, code)
             set_field(made[name], arm.match.by, found.value)
             matched[name] = found
+    for each in tuning:
+        for name, value in each.fields.items() if each.chosen else ():
+            set_field(made[each.arm], name, value)
     described = {name: _describe(made[name], data[name], memo, code) for name in arms}
     proofs = [prove(study, arm, made, described, data) for arm in compared]
     plans = [
@@ -147,7 +177,7 @@ def work_out(study: Study, folder: Path, *, preset: str, command: str, lanes: in
         first = seed - seed % lanes
         together = tuple(range(first, min(first + lanes, study.seeds)))
         together = together if len(together) > 1 else ()
-        own = _identity(made[plan.name], seed, data[plan.name], code, together)
+        own = identity(made[plan.name], seed, data[plan.name].fingerprint, code, together)
         return Cell(plan.name, seed, own, plan.steps, together)
 
     cells = [cell(plan, seed) for seed in range(study.seeds) for plan in plans]
@@ -169,6 +199,7 @@ def work_out(study: Study, folder: Path, *, preset: str, command: str, lanes: in
         code,
         {name: each.fingerprint for name, each in data.items()},
         command,
+        tuple(tuning),
     )
 
 
@@ -236,7 +267,9 @@ def _describe(config: Config, data: Data, memo: Memo, code: str) -> Described:
     return Described(**found | {"initial": tensors})
 
 
-def _identity(config: Config, seed: int, data: Data, code: str, lanes: tuple[int, ...] = ()) -> str:
+def identity(
+    config: Config, seed: int, fingerprint: str, code: str, lanes: tuple[int, ...] = ()
+) -> str:
     """Return the digest of config, seed, code, data, libraries and what it is trained with."""
     fields = {
         name: value
@@ -245,7 +278,7 @@ def _identity(config: Config, seed: int, data: Data, code: str, lanes: tuple[int
     }
     order = list(configs.ordered(config.data.augment))
     return counting.digest(
-        repr(sorted(fields.items())), order, seed, data.fingerprint, code, versions(), lanes
+        repr(sorted(fields.items())), order, seed, fingerprint, code, versions(), lanes
     )
 
 

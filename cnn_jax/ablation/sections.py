@@ -57,6 +57,7 @@ def render(
         *(_picture(drawn, "curves", "learning curves, bands from the least to the largest seed")),
         *(_picture(drawn, "cost", "cost against quality")),
         *(_picture(drawn, "gradients", "gradient norms by block")),
+        *(["## What was chosen for each arm", tuning(plan)] if plan.tuning else []),
         "## What differs between the arms, and nothing else",
         proofs(plan),
         "## Threats",
@@ -206,6 +207,21 @@ def _proof(proof: Proof) -> str:
     return f"`{proof.arm}` against `{proof.control}`\n\n" + _list(lines)
 
 
+def tuning(plan: Plan) -> str:
+    """Return every candidate with its validation error."""
+    rows = []
+    for each in plan.tuning:
+        fields = ", ".join(f"`{name}` {value}" for name, value in each.fields.items())
+        error = "failed" if each.error is None else f"{100 * each.error:.2f}"
+        rows.append([each.arm, fields, error, "chosen" if each.chosen else ""])
+    many = len(plan.tuning) // len(plan.arms)
+    text = (
+        f"Each arm tried the same {many} candidates on seed {plan.seeds[0]} before the cells ran "
+        "and took the one with the lowest validation error. These runs had no test set."
+    )
+    return f"{text}\n\n{table(['arm', 'candidate', 'validation error (%)', ''], rows)}"
+
+
 def threats(plan: Plan, outcomes: Outcomes, verdicts: Sequence[Verdict]) -> str:
     """Return what the study itself declares, and what its numbers say."""
     lines = list(plan.threats)
@@ -224,7 +240,11 @@ def threats(plan: Plan, outcomes: Outcomes, verdicts: Sequence[Verdict]) -> str:
             + ", ".join(reshaped)
             + "."
         )
-    lines.append("One data set, and hyper-parameters that were not tuned for each arm.")
+    if plan.tuning:
+        names = ", ".join(f"`{name}`" for name in plan.tuning[0].fields)
+        lines.append(f"One data set; of the hyper-parameters only {names} was tuned for each arm.")
+    else:
+        lines.append("One data set, and hyper-parameters that were not tuned for each arm.")
     if any(each.verdict == INCONCLUSIVE for each in verdicts):
         lines.append("An inconclusive comparison is no evidence that there is no difference.")
     return _list(lines)

@@ -80,6 +80,8 @@ class Study:
             ``steps``, ``order`` (of the data), ``initial`` (weights where path and shape agree).
         threats: what a reader should doubt, for the report.
         gradients: whether each cell keeps its gradient norms by block.
+        tune: fields of ``optim`` -> values, of which each arm takes the combination with the lowest
+            validation error of the first seed; every arm tries all of them, before the cells run.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Study:
     equal: Sequence[str] = ("steps", "order", "initial")
     threats: Sequence[str] = ()
     gradients: bool = False
+    tune: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         def need(good: bool, line: str) -> None:
@@ -123,6 +126,9 @@ class Study:
             budget = arm.match.budget if arm.match else BUDGETS[0]
             need(budget in BUDGETS, f"budget {budget!r}; there is {', '.join(BUDGETS)}")
         need(any(arm.against for arm in self.arms), "no arm is against another")
+        for name, values in self.tune.items():
+            need(name.startswith("optim."), f"tune has {name!r}; it takes fields of optim")
+            need(len(values) > 0, f"tune has no values for {name!r}")
 
     def held(self, arm: Arm) -> Sequence[str]:
         """Return what is held equal between an arm and its control."""
