@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from cnn_jax import dispatch, feed, keys
+from cnn_jax import dispatch, distributed, feed, keys
 from cnn_jax.data import resident
 from cnn_jax.data.parts import Part, Stream
 from cnn_jax.experiment import Experiment
@@ -32,6 +32,45 @@ class Training:
     view: Callable[[Any], state.TrainState]  # and back
     measure_flow: loop.MeasureFlow
     close: Callable[[], None] = lambda: None  # ends what reads ahead
+    # The form with an empty window.
+    clear: Callable[[Any], Any] = lambda now: now.replace(window=now.window.cleared())
+
+
+class Programs:
+    """What the runs of a config are computed by, whatever their seeds."""
+
+    record: dict[str, Any] = {}  # noqa: RUF012, of result.json: what is special about them
+
+    def __init__(self, experiment: Experiment, mesh: Mesh | None = None):
+        self.mesh = parallel.make_mesh() if mesh is None else mesh
+        # A model that the images do not fit fails here, before any writing.
+        shapes = jax.eval_shape(experiment.initial_state)
+        cut = experiment.config.train.shard_state
+        self.layout = parallel.state_shardings(shapes, self.mesh, cut=cut)
+        self._evaluate = evaluation(experiment, self.mesh)
+        self._draw = jax.jit(experiment.initial_state, out_shardings=self.layout)
+
+    def begin(self, seed: int, given: state.Variables | None = None) -> state.TrainState:
+        """Return the state before the first step; ``given`` variables start from these values."""
+        drawn = keys.argument(seed), given
+        return compilation.hurried(self._draw, *drawn)(*drawn)
+
+    def evaluate(
+        self,
+        variables: state.Variables,
+        data: Data,
+        predicted: list[np.ndarray] | None = None,
+    ) -> dict[str, Any]:
+        """Return the metrics of a part; see ``evaluation``."""
+        return self._evaluate(variables, data, predicted)
+
+    def training(self, experiment: Experiment, data: Data, clock: Clock) -> Training:
+        """Return how the state of one run is trained."""
+        return training(experiment, data, self.mesh, self.layout, clock)
+
+    def stop_agreed(self, told: bool, dispatches: int) -> bool:
+        """Return whether the run stops now; see ``distributed.stop_agreed``."""
+        return distributed.stop_agreed(told, dispatches)
 
 
 def place(part: Part | Stream, mesh: Mesh) -> Data:

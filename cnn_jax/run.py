@@ -1,10 +1,11 @@
 """A run: config -> objects -> fit. The one place where model, data and engine meet."""
 
 import contextlib
+import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax import config as configs
-from cnn_jax import distributed, keys, workdir
+from cnn_jax import distributed, workdir
 from cnn_jax.analysis import summarize
 from cnn_jax.config import Config
 from cnn_jax.dispatch import steps_per_call
@@ -26,10 +27,10 @@ from cnn_jax.experiment import (
     assemble,
     complete,
 )
-from cnn_jax.programs import evaluation, place, training
+from cnn_jax.programs import Programs, evaluation, place
 from cnn_jax.restored import load_step
 from cnn_jax.start import with_regime
-from cnn_jax.train import checkpoint, compilation, curves, loop, parallel
+from cnn_jax.train import checkpoint, curves, loop, parallel
 from cnn_jax.train.clock import Clock
 from cnn_jax.train.logging import (
     EMA,
@@ -46,12 +47,20 @@ from cnn_jax.train.state import TrainState, Variables
 from cnn_jax.train.writers import check_writers, open_writer
 
 
-def train_and_evaluate(config: Config, folder: str | Path) -> dict[str, Any]:
+def train_and_evaluate(
+    config: Config,
+    folder: str | Path,
+    *,
+    sealed: bool = False,
+    make_programs: Callable[[Experiment], Programs] = Programs,
+) -> dict[str, Any]:
     """Train, evaluate and checkpoint in ``folder``; return what its result.json holds.
 
     Continues where the folder holds a checkpoint of the same config; returns at once where it
     holds a finished run. Raises ``BadInputError`` for bad input and ``StoppedError`` after
-    SIGTERM or SIGINT, with the state saved.
+    SIGTERM or SIGINT, with the state saved. The run has programs of its own unless
+    ``make_programs`` gives it those that it shares with other seeds. A ``sealed`` run has no test
+    set: something is to be chosen by it.
     """
     folder = Path(folder)
     config = complete(config)
@@ -64,24 +73,26 @@ def train_and_evaluate(config: Config, folder: str | Path) -> dict[str, Any]:
         with jax.enable_x64(config.train.precision == "float64"):
             experiment = assemble(config)
             workdir.check_same(folder, experiment.config)
+            if sealed:
+                parts = {name: part for name, part in experiment.parts.items() if name != TEST}
+                experiment = dataclasses.replace(experiment, parts=parts)
             if done is None:
-                return _train(experiment, folder)
+                return _train(experiment, folder, make_programs)
     if distributed.is_first():
         print(f"{folder} holds this run, finished", file=sys.stderr)
     return done
 
 
-def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
+def _train(
+    experiment: Experiment, folder: Path, make_programs: Callable[[Experiment], Programs]
+) -> dict[str, Any]:
     config = experiment.config
     _check_batch(experiment)
     clock = Clock()
-    mesh = parallel.make_mesh()
     experiment, start = with_regime(experiment, folder)
-
     check_writers(config.train.writers)
-    # A model that the images do not fit fails before any writing.
-    shapes = jax.eval_shape(experiment.initial_state)
-    layout = parallel.state_shardings(shapes, mesh, cut=config.train.shard_state)
+    programs = make_programs(experiment)
+    mesh = programs.mesh
     first = distributed.is_first()
     writers = []
     if first:
@@ -92,22 +103,19 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
         writers = [open_writer(name, folder, plain) for name in config.train.writers]
     distributed.wait_for_all("run's folder made")
     parts = {name: place(part, mesh) for name, part in experiment.parts.items()}
-    evaluate_part = evaluation(experiment, mesh)
     predicted: dict[str, list[np.ndarray]] = {TEST: []}  # evaluated once, at the end
 
     def evaluate(now: TrainState, name: str) -> dict[str, dict[str, Any]]:
-        measured = {name: evaluate_part(now.variables, parts[name], predicted.get(name))}
+        measured = {name: programs.evaluate(now.variables, parts[name], predicted.get(name))}
         if config.optim.ema is not None:
             mean = now.variables | {"params": now.ema}
-            measured[name + EMA] = evaluate_part(mean, parts[name])
+            measured[name + EMA] = programs.evaluate(mean, parts[name])
         return measured
 
     epoch, total = experiment.steps_per_epoch, experiment.total_steps
     schedule = experiment.schedule()
     with checkpoint.Checkpoints(folder / workdir.CHECKPOINTS, keep=config.checkpoint.keep) as kept:
-        drawn = keys.argument(config.seed), None if start is None else start.variables
-        draw = jax.jit(experiment.initial_state, out_shardings=layout)
-        begin = compilation.hurried(draw, *drawn)(*drawn)
+        begin = programs.begin(config.seed, None if start is None else start.variables)
         at, notes = 0, {"seconds": 0.0}
         if (restored := kept.restore(begin)) is not None:
             at, begin, notes = restored
@@ -129,14 +137,13 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
                 silent=not first,
             ) as log,
         ):
-            with contextlib.closing(
-                training(experiment, parts[TRAIN], mesh, layout, clock)
-            ) as trained:
+            with contextlib.closing(programs.training(experiment, parts[TRAIN], clock)) as trained:
                 fitted = loop.fit(
                     trained.enter(begin),
                     trained.run_steps,
                     measure_flow=trained.measure_flow,
                     view=trained.view,
+                    clear=trained.clear,
                     step=at,
                     times=loop.Times(
                         total=total,
@@ -156,7 +163,7 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
                     checkpoints=kept,
                     log=log,
                     clock=clock,
-                    stop_agreed=distributed.stop_agreed,
+                    stop_agreed=programs.stop_agreed,
                     trace_folder=folder / workdir.PROFILE,
                     seconds=notes["seconds"],
                 )
@@ -185,12 +192,13 @@ def _train(experiment: Experiment, folder: Path) -> dict[str, Any]:
         "devices": [device.device_kind for device in mesh.devices.flat],
         "versions": versions(),
         "git": _git(),
-    }
+    } | programs.record
     if first:
         title = f"{config.model.name} on {config.data.name}"
         curves.draw(read_metrics(lines), folder / workdir.CURVES, title)
-        labels = experiment.parts[TEST].labels
-        workdir.write_predictions(folder, labels, predicted[TEST])
+        if TEST in parts:
+            labels = experiment.parts[TEST].labels
+            workdir.write_predictions(folder, labels, predicted[TEST])
         workdir.write(folder / workdir.RESULT, json.dumps(result, indent=2) + "\n")
     return result
 

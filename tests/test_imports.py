@@ -25,7 +25,7 @@ FLOORS = [
     {"start"},
     {"feed", "dispatch"},
     {"programs"},
-    {"run", "imported", "batch_grid", "plan", "probing"},
+    {"run", "lanes", "imported", "batch_grid", "plan", "probing"},
     {"ablation", "exported", "predict"},
     {"inspection"},
     {"search"},
@@ -58,19 +58,20 @@ DOORS = {
     "scipy": {"ablation/stats.py", "ablation/simulate.py"},
     "rich": {
         *("data/progress.py", "train/logging.py", "analysis/table.py", "search.py", "cli.py"),
-        *("ablation/runner.py", "commands/summary.py"),
+        *("ablation/progress.py", "commands/summary.py"),
     },
     "safetensors": {"transfer/state_dict.py"},
     # Only to compare with and to read its files, inside functions: no run loads it.
     "torch": {"transfer/compare.py", "transfer/reference.py", "transfer/state_dict.py"},
     "tensorboardX": {"train/writers.py"},
     "wandb": {"train/writers.py"},
+    "submitit": {"ablation/slurm.py"},  # when it is installed and asked for
     "faiss": {"search.py"},  # when it is installed and asked for
     "argparse": {"cli.py", "commands/", "ablation/command.py"},
     "signal": {"train/loop.py", "ablation/runner.py", "ablation/worker.py"},
     "time": {
         *("train/clock.py", "train/logging.py"),
-        *("ablation/runner.py", "ablation/timing.py"),
+        *("ablation/progress.py", "ablation/runner.py", "ablation/slurm.py", "ablation/timing.py"),
     },
 }
 FORBIDDEN = {"tensorflow", "torchvision"}

@@ -1,10 +1,12 @@
 """Cells on disk: their state, what they measured, and running one."""
 
+import contextlib
 import dataclasses
 import fcntl
 import json
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,29 +61,41 @@ def _owes_gradients(folder: Path) -> bool:
 
 
 def request(folder: Path, plan: Plan, cell: Cell) -> Path:
-    """Write down what a worker has to run; return the cell's folder."""
+    """Write down what is to be run; return the cell's folder."""
     own = place(folder, cell)
     own.mkdir(parents=True, exist_ok=True)
     wanted = {"config": to_json(cell_config(plan, cell)), "gradients": plan.gradients}
+    wanted |= {"lanes": cell.lanes, "sealed": plan.sealed}
     workdir.write(own / REQUEST, json.dumps(wanted))
     return own
 
 
-def run(folder: Path) -> bool:
-    """Train the cell that was requested in ``folder``; return whether it finished.
+def run(folders: Sequence[Path]) -> list[str]:
+    """Train the cells that were requested in ``folders``, together; return how they ended.
 
-    Continues where an earlier process stopped, waits for one that still works in the folder. A
+    Continues where an earlier process stopped, waits for one that still works in a folder. A
     failure is kept in failed.json; a signal raises ``StoppedError``.
     """
     from cnn_jax.ablation import gradients
+    from cnn_jax.lanes import train_lanes
     from cnn_jax.run import train_and_evaluate
     from cnn_jax.train.loop import StoppedError
 
-    with (folder / LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the system lets go of it when the process ends
+    def train(wanted: Sequence[dict[str, Any]]) -> Sequence[Any]:
+        made = [read_config(each["config"]) for each in wanted]
+        seeds = wanted[0]["lanes"]
+        if seeds:
+            runs = {
+                seeds.index(config.seed): (config, folder)
+                for config, folder in zip(made, folders, strict=True)
+            }
+            return list(train_lanes(runs, len(seeds)).values())
+        return [train_and_evaluate(made[0], folders[0], sealed=wanted[0]["sealed"])]
+
+    def finish(folder: Path, wanted: dict[str, Any], ended: Any) -> str:
         try:
-            wanted = json.loads((folder / REQUEST).read_text())
-            train_and_evaluate(read_config(wanted["config"]), folder)
+            if isinstance(ended, Exception):
+                raise ended
             if wanted["gradients"]:
                 norms = gradients.measure(folder)
                 workdir.write(folder / GRADIENTS, json.dumps(norms))
@@ -89,11 +103,33 @@ def run(folder: Path) -> bool:
             raise
         except Exception as error:
             reason = str(error).strip() or repr(error)
-            note_failure(folder, f"{type(error).__name__}: {reason}", traceback.format_exc())
-            print(traceback.format_exc(), file=sys.stderr)
-            return False
-    (folder / FAILURE).unlink(missing_ok=True)
-    return True
+            trace = "".join(traceback.format_exception(error))
+            note_failure(folder, f"{type(error).__name__}: {reason}", trace)
+            print(trace, file=sys.stderr)
+            return FAILED
+        (folder / FAILURE).unlink(missing_ok=True)
+        return DONE
+
+    with contextlib.ExitStack() as stack:
+        for folder in sorted(folders):
+            lock = stack.enter_context((folder / LOCK).open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the system lets go of it when the process ends
+        wanted = [json.loads((folder / REQUEST).read_text()) for folder in folders]
+        try:
+            ended = train(wanted)
+        except StoppedError:
+            raise
+        except Exception as error:
+            ended = [error] * len(folders)
+        return [finish(*each) for each in zip(folders, wanted, ended, strict=True)]
+
+
+def note_end(folders: Sequence[Path], error: str) -> list[str]:
+    """Return the states of cells whose process is gone, with its end as the reason of failures."""
+    for folder in folders:
+        if state(folder) != DONE:
+            note_failure(folder, error)
+    return [state(folder) for folder in folders]
 
 
 def note_failure(folder: Path, error: str, trace: str = "") -> None:

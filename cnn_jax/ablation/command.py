@@ -5,6 +5,7 @@ import dataclasses
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,6 +15,11 @@ from cnn_jax.errors import BadInputError
 
 PRESETS = ("smoke", "short", "paper")
 BAD_INPUT, FAILURES, STOPPED = 2, 1, 128
+# On a CPU lanes are slower: 5 seeds of LeNet-5 took 30 CPU seconds in lanes, 21 one after the other
+# (experiments/benchmarks/seeds.py). On other devices nobody has measured them yet.
+LANES = 1
+LANES_HELP = "seeds of an arm that one program trains together (vmap)"
+SLURM_HELP = "run cells as SLURM jobs; OPTIONS are submitit's: slurm_partition=gpu,timeout_min=60"
 
 Prepare = Callable[[Study, Path, str], Study]  # (declared, folder, preset)
 
@@ -53,6 +59,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--data", metavar="NAME", help="a source of data; the preset's own")
     parser.add_argument("--data_dir", metavar="DIR", help="where it is")
     parser.add_argument("--jobs", type=int, metavar="N", help="cells at once")
+    parser.add_argument("--lanes", type=int, default=LANES, metavar="N", help=LANES_HELP)
+    parser.add_argument("--slurm", nargs="?", const="", metavar="OPTIONS", help=SLURM_HELP)
     parser.add_argument("--retry", action="store_true", help="try failed cells again")
     parser.add_argument("--plan_only", action="store_true", help="prove and count; train nothing")
     parser.add_argument("--report_only", action="store_true", help="render stored cells again")
@@ -64,17 +72,21 @@ def _run(
 ) -> int:
     flags = _parse(arguments)
     folder = Path(flags.workdir)
-    if flags.jobs is not None and flags.jobs < 1:
-        raise BadInputError(f"--jobs={flags.jobs}: at least 1")
+    for name in ("jobs", "lanes"):
+        value = getattr(flags, name)
+        if value is not None and value < 1:
+            raise BadInputError(f"--{name}={value}: at least 1")
     if flags.report_only:
         return _report(folder)
 
     import jax
 
-    from cnn_jax.ablation import runner
-    from cnn_jax.ablation.plan import work_out
+    from cnn_jax.ablation import plan as plans
+    from cnn_jax.ablation import runner, slurm
+    from cnn_jax.ablation.tuning import choose
     from cnn_jax.train.loop import StoppedError
 
+    parameters = None if flags.slurm is None else slurm.options(flags.slurm)
     declared = study(flags.preset)
     if flags.seeds is not None:
         declared = dataclasses.replace(declared, seeds=flags.seeds)
@@ -90,15 +102,29 @@ def _run(
         # own and do not see this.
         jax.config.update("jax_platforms", "cpu")
     command = f"python {shlex.join([sys.argv[0], *arguments])}"
-    plan = work_out(declared, folder, preset=flags.preset, command=command)
-    plan.write(folder)
+    work_out = partial(
+        plans.work_out, declared, folder, preset=flags.preset, command=command, lanes=flags.lanes
+    )
+    plan = work_out()
     if flags.plan_only:
         from cnn_jax.ablation.report import describe_plan
 
+        plan.write(folder)
         print(describe_plan(plan))
         return 0
+
+    def run(folder: Path, plan: plans.Plan) -> None:
+        if parameters is None:
+            jobs = flags.jobs or runner.default_jobs()
+            runner.run_cells(folder, plan, jobs=jobs, retry=flags.retry)
+        else:
+            slurm.run_cells(folder, plan, parameters, retry=flags.retry)
+
     try:
-        runner.run_cells(folder, plan, jobs=flags.jobs or runner.default_jobs(), retry=flags.retry)
+        if declared.tune:
+            plan = work_out(tuning=choose(declared, plan, folder, run))
+        plan.write(folder)
+        run(folder, plan)
     except StoppedError as error:
         print(f"{error}; the same command goes on from here", file=sys.stderr)
         return STOPPED + error.signum

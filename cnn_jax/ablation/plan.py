@@ -24,12 +24,22 @@ PLAN, MEMORY, CELLS = "plan.json", "counted.json", "cells"
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One arm with one seed; ``id`` is what its numbers depend on, in a digest."""
+    """One arm with one seed.
+
+    Attributes:
+        arm: its name.
+        seed: of the run.
+        id: a digest of what its numbers depend on.
+        steps: optimizer updates.
+        lanes: the seeds that one program trains together, this one among them; empty where it is
+            trained alone. They are part of the id: in lanes, sums are rounded otherwise.
+    """
 
     arm: str
     seed: int
     id: str
     steps: int
+    lanes: tuple[int, ...] = ()
 
     @property
     def folder(self) -> str:
@@ -49,6 +59,16 @@ class ArmPlan:
     steps: int
     matched: Matched | None
     config: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """Values that an arm tried; ``error`` on validation data, None where the run failed."""
+
+    arm: str
+    fields: dict[str, Any]
+    error: float | None
+    chosen: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +92,8 @@ class Plan:
     fingerprints: dict[str, str]
     command: str
     series: Series | None = None
+    tuning: tuple[Candidate, ...] = ()
+    sealed: bool = False  # its cells leave the test set closed: they choose something
 
     def write(self, folder: Path) -> None:
         """Keep the plan in the study's folder."""
@@ -89,16 +111,33 @@ class Plan:
             for arm in held.pop("arms")
         ]
         proofs = tuple(Proof(**proof) for proof in held.pop("proofs"))
-        cells = tuple(Cell(**cell) for cell in held.pop("cells"))
+        cells = tuple(Cell(**cell | {"lanes": tuple(cell["lanes"])}) for cell in held.pop("cells"))
+        tuning = tuple(Candidate(**each) for each in held.pop("tuning"))
         sequences = {name: tuple(held.pop(name)) for name in ("threats", "seeds")}
         if (series := held.pop("series", None)) is not None:
             places = {arm: (line, number) for arm, (line, number) in series["places"].items()}
             held["series"] = Series(series["label"], places)
-        return cls(arms=tuple(arms), proofs=proofs, cells=cells, **sequences, **held)
+        return cls(arms=tuple(arms), proofs=proofs, cells=cells, tuning=tuning, **sequences, **held)
 
 
-def work_out(study: Study, folder: Path, *, preset: str, command: str) -> Plan:
+def work_out(
+    study: Study,
+    folder: Path,
+    *,
+    preset: str,
+    command: str,
+    lanes: int = 1,
+    tuning: Sequence[Candidate] = (),
+) -> Plan:
     """Match budgets, prove one factor, name the cells; nothing is trained.
+
+    Args:
+        study: what is declared.
+        folder: of the study.
+        preset: its name, for the report.
+        command: how it was started, for the report.
+        lanes: how many seeds of an arm one program trains.
+        tuning: what arms tried, those chosen marked; empty before.
 
     Raises:
         BadInputError: a config no run could use, a difference that is not declared, a budget out
@@ -108,7 +147,7 @@ def work_out(study: Study, folder: Path, *, preset: str, command: str) -> Plan:
     made = {name: study.config(arm) for name, arm in arms.items()}
     compared = [each for arm in arms.values() for each in arm.comparisons()]
     for arm in compared:  # wrong fields stop before any counting
-        declared_differences(arm, made[arm.against or ""], made[arm.name])
+        declared_differences(study, arm, made[arm.against or ""], made[arm.name])
     data = _load(made)
     workdir.check_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,6 +159,9 @@ def work_out(study: Study, folder: Path, *, preset: str, command: str) -> Plan:
             found = _match(arm, made[name], made[arm.against or ""], data[name], memo, code)
             set_field(made[name], arm.match.by, found.value)
             matched[name] = found
+    for each in tuning:
+        for name, value in each.fields.items() if each.chosen else ():
+            set_field(made[each.arm], name, value)
     described = {name: _describe(made[name], data[name], memo, code) for name in arms}
     proofs = [prove(study, arm, made, described, data) for arm in compared]
     plans = [
@@ -136,16 +178,16 @@ def work_out(study: Study, folder: Path, *, preset: str, command: str) -> Plan:
         for name, arm in arms.items()
     ]
     digests: dict[str, str | None] = {}
-    cells = [
-        Cell(
-            plan.name,
-            seed,
-            _identity(made[plan.name], seed, data[plan.name], code, digests),
-            plan.steps,
-        )
-        for seed in range(study.seeds)
-        for plan in plans
-    ]
+
+    def cell(plan: ArmPlan, seed: int) -> Cell:
+        first = seed - seed % lanes
+        together = tuple(range(first, min(first + lanes, study.seeds)))
+        together = together if len(together) > 1 else ()
+        fingerprint = data[plan.name].fingerprint
+        own = identity(made[plan.name], seed, fingerprint, code, together, digests)
+        return Cell(plan.name, seed, own, plan.steps, together)
+
+    cells = [cell(plan, seed) for seed in range(study.seeds) for plan in plans]
     section = study.base.data
     return Plan(
         study.name,
@@ -165,6 +207,7 @@ def work_out(study: Study, folder: Path, *, preset: str, command: str) -> Plan:
         {name: each.fingerprint for name, each in data.items()},
         command,
         study.series,
+        tuple(tuning),
     )
 
 
@@ -233,10 +276,19 @@ def _describe(config: Config, data: Data, memo: Memo, code: str) -> Described:
     return Described(**found | {"initial": tensors})
 
 
-def _identity(
-    config: Config, seed: int, data: Data, code: str, digests: dict[str, str | None]
+def identity(
+    config: Config,
+    seed: int,
+    fingerprint: str,
+    code: str,
+    lanes: tuple[int, ...] = (),
+    digests: dict[str, str | None] | None = None,
 ) -> str:
-    """Return the digest of config, seed, starting weights, code, data and libraries."""
+    """Return the digest of what a cell is trained by and with.
+
+    Config, seed, starting weights, code, data, libraries and lanes. ``digests`` remembers those of
+    weights, so that a checkpoint is not read for every cell.
+    """
     fields = {
         name: value
         for name, value in configs.leaves(config)
@@ -246,11 +298,12 @@ def _identity(
     own = configs.override(config, ())
     own.seed = seed
     if (weights := place(own)) is not None:
-        if weights not in digests:  # a checkpoint is not read for every cell
+        digests = {} if digests is None else digests
+        if weights not in digests:
             digests[weights] = source_digest(own)
         weights = digests[weights]
     return counting.digest(
-        repr(sorted(fields.items())), order, seed, weights, data.fingerprint, code, versions()
+        repr(sorted(fields.items())), order, seed, weights, fingerprint, code, versions(), lanes
     )
 
 

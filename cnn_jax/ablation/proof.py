@@ -60,7 +60,7 @@ def prove(
     """
     control = arm.against
     assert control is not None
-    fields = declared_differences(arm, configs_of[control], configs_of[arm.name])
+    fields = declared_differences(study, arm, configs_of[control], configs_of[arm.name])
     own, other = described[arm.name], described[control]
     shared = own.initial.keys() & other.initial.keys()
     alike = {path for path in shared if own.initial[path].shape == other.initial[path].shape}
@@ -87,8 +87,12 @@ def prove(
     return proof
 
 
-def declared_differences(arm: Arm, control: Config, own: Config) -> dict[str, tuple[Any, Any]]:
+def declared_differences(
+    study: Study, arm: Arm, control: Config, own: Config
+) -> dict[str, tuple[Any, Any]]:
     """Return the config fields that differ, field -> (control's, arm's); all have to be declared.
+
+    Fields that the study tunes may differ.
 
     A field that only one of the two configs has differs as well.
     """
@@ -102,7 +106,7 @@ def declared_differences(arm: Arm, control: Config, own: Config) -> dict[str, tu
     if list(configs.ordered(control.data.augment)) != list(configs.ordered(own.data.augment)):
         orders = [", ".join(configs.ordered(each.data.augment)) for each in (control, own)]
         different.setdefault("data.augment", (orders[0], orders[1]))
-    declared = {*arm.factor, *([arm.match.by] if arm.match else [])}
+    declared = {*arm.factor, *study.tune, *([arm.match.by] if arm.match else [])}
     for name, (old, new) in different.items():
         if name not in declared and not name.startswith(tuple(f"{x}." for x in declared)):
             raise BadInputError(

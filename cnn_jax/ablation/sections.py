@@ -64,6 +64,7 @@ def render(
         *(_picture(drawn, "curves", "learning curves, bands from the least to the largest seed")),
         *(_picture(drawn, "cost", "cost against quality")),
         *(_picture(drawn, "gradients", "gradient norms by block")),
+        *(["## What was chosen for each arm", tuning(plan)] if plan.tuning else []),
         "## What differs between the arms, and nothing else",
         proofs(plan),
         "## Threats",
@@ -163,14 +164,16 @@ def arms_table(plan: Plan, outcomes: Outcomes) -> str:
             ]
         )
     head = ["arm", "against", "model", "parameters", "MACs", "steps", "ms a step"]
-    note = "MACs: multiply-adds of one image's inference; ms a step: median over the cells."
+    note = "MACs: multiply-adds of one image's inference; ms a step: median over the cells"
+    in_lanes = any(cell.lanes for cell in plan.cells)
+    note += ", of lanes each one's share." if in_lanes else "."
     return f"{table(head, rows)}\n\n{note}\n\n{_budgets(plan.arms)}".rstrip()
 
 
 def _step_time(arm: ArmPlan, outcomes: Iterable[Outcome]) -> str:
     batch_size = json.loads(arm.config)["data"]["batch_size"]
     times = [
-        1000 * batch_size / each.result["images_per_second"]
+        1000 * batch_size / each.result["images_per_second"] / each.result.get("lanes", 1)
         for each in outcomes
         if each.result["images_per_second"]
     ]
@@ -233,6 +236,21 @@ def _proof(proof: Proof) -> str:
     return f"`{proof.arm}` against `{proof.control}`\n\n" + _list(lines)
 
 
+def tuning(plan: Plan) -> str:
+    """Return every candidate with its validation error."""
+    rows = []
+    for each in plan.tuning:
+        fields = ", ".join(f"`{name}` {value}" for name, value in each.fields.items())
+        error = "failed" if each.error is None else f"{100 * each.error:.2f}"
+        rows.append([each.arm, fields, error, "chosen" if each.chosen else ""])
+    many = len(plan.tuning) // len(plan.arms)
+    text = (
+        f"Each arm tried the same {many} candidates on seed {plan.seeds[0]} before the cells ran "
+        "and took the one with the lowest validation error. These runs had no test set."
+    )
+    return f"{text}\n\n{table(['arm', 'candidate', 'validation error (%)', ''], rows)}"
+
+
 def threats(plan: Plan, outcomes: Outcomes, verdicts: Sequence[Verdict]) -> str:
     """Return what the study itself declares, and what its numbers say."""
     lines = list(plan.threats)
@@ -251,7 +269,11 @@ def threats(plan: Plan, outcomes: Outcomes, verdicts: Sequence[Verdict]) -> str:
             + ", ".join(reshaped)
             + "."
         )
-    lines.append("One data set, and hyper-parameters that were not tuned for each arm.")
+    if plan.tuning:
+        names = ", ".join(f"`{name}`" for name in plan.tuning[0].fields)
+        lines.append(f"One data set; of the hyper-parameters only {names} was tuned for each arm.")
+    else:
+        lines.append("One data set, and hyper-parameters that were not tuned for each arm.")
     if any(each.verdict == INCONCLUSIVE for each in verdicts):
         lines.append("An inconclusive comparison is no evidence that there is no difference.")
     return _list(lines)
@@ -272,13 +294,16 @@ def provenance(plan: Plan, outcomes: Outcomes) -> str:
     ):
         if values:
             lines.append(f"{name}: {' | '.join(sorted(values))}")
+    for seeds in sorted({cell.lanes for cell in plan.cells if cell.lanes}):
+        names = ", ".join(map(str, seeds))
+        lines.append(f"seeds {names} of an arm trained in lanes of one program")
     opened = sum(each.opened for each in cells)
     lines.append(
         f"The test set was opened {opened} times by {len(cells)} cells, once each at its end; "
         "nothing was chosen by it."
     )
     if cells:
-        seconds = sum(each.result["seconds"] for each in cells)
+        seconds = sum(each.result["seconds"] / each.result.get("lanes", 1) for each in cells)
         lines.append(f"training took {seconds / 60:.1f} minutes over all cells")
     return f"    {plan.command}\n\n" + _list(lines)
 

@@ -94,6 +94,8 @@ class Study:
         threats: what a reader should doubt, for the report.
         gradients: whether each cell keeps its gradient norms by block.
         series: the number that arms lie along, if they do.
+        tune: fields of ``optim`` -> values, of which each arm takes the combination with the lowest
+            validation error of the first seed; every arm tries all of them, before the cells run.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Study:
     threats: Sequence[str] = ()
     gradients: bool = False
     series: Series | None = None
+    tune: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         def need(good: bool, line: str) -> None:
@@ -140,6 +143,9 @@ class Study:
         need(any(arm.against for arm in self.arms), "no arm is against another")
         for name in self.series.places if self.series else ():
             need(name in names, f"series places {name!r}, which is no arm")
+        for name, values in self.tune.items():
+            need(name.startswith("optim."), f"tune has {name!r}; it takes fields of optim")
+            need(len(values) > 0, f"tune has no values for {name!r}")
 
     def held(self, arm: Arm) -> Sequence[str]:
         """Return what is held equal between an arm and its control."""

@@ -1,11 +1,13 @@
 """A process that trains cells: ``python -m cnn_jax.ablation.worker SLOT OF``.
 
-It reads folders, one a line, and answers each with ``done`` or ``failed``. It stops, with the
+It reads lists of folders, one a line, trains those in a list together, and answers each with a list
+of how they ended, ``done`` or ``failed``. It stops, with the
 state of the running cell saved, at SIGTERM, and when nobody is left to ask for more, so that a
 killed study leaves nothing running. What a cell prints goes into its log.txt.
 """
 
 import glob
+import json
 import os
 import queue
 import signal
@@ -39,9 +41,8 @@ def take_share(slot: int, of: int) -> None:
             os.sched_setaffinity(0, cores[slot::of])
 
 
-def main() -> int:
-    """Serve requests until there are no more; return the exit status."""
-    take_share(int(sys.argv[1]), int(sys.argv[2]))
+def prepare() -> None:
+    """Set up a process that trains cells."""
     from cnn_jax.memory import tune_malloc
 
     tune_malloc()
@@ -49,6 +50,12 @@ def main() -> int:
     from cnn_jax.train.compilation import keep_compiled
 
     keep_compiled(cache_dir() / "compiled")
+
+
+def main() -> int:
+    """Serve requests until there are no more; return the exit status."""
+    take_share(int(sys.argv[1]), int(sys.argv[2]))
+    prepare()
     from cnn_jax.ablation import cells
     from cnn_jax.train.loop import StoppedError
 
@@ -65,18 +72,18 @@ def main() -> int:
 
     threading.Thread(target=listen, daemon=True).start()
     while (request := requests.get()) is not None:
-        folder = Path(request)
-        log = os.open(folder / cells.LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        folders = [Path(folder) for folder in json.loads(request)]
+        log = os.open(folders[0] / cells.LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.close(log)
         busy.set()
         try:
-            finished = cells.run(folder)
+            ended = cells.run(folders)
         except StoppedError as error:
             return 128 + error.signum
         busy.clear()
-        print("done" if finished else "failed", file=answers)
+        print(json.dumps(ended), file=answers)
     return 0
 
 

@@ -30,7 +30,7 @@ class Shuffled:
     """The rows of a run's batches, an epoch's permutation computed once."""
 
     def __init__(self, seed: int, n: int, batch_size: int):
-        self._seed, self._n, self._batch_size = seed, n, batch_size
+        self.seed, self._n, self._batch_size = seed, n, batch_size
         self._epoch, self._rows = -1, np.empty(0, np.int32)
 
     def locate(self, step: int) -> tuple[np.ndarray, int]:
@@ -40,7 +40,7 @@ class Shuffled:
         """
         epoch, offset = order.position(step, self._batch_size, self._n)
         if epoch != self._epoch:
-            orders = [order.permutation(self._seed, epoch + i, self._n) for i in (0, 1)]
+            orders = [order.permutation(self.seed, epoch + i, self._n) for i in (0, 1)]
             self._epoch, self._rows = epoch, np.concatenate(orders)
         return self._rows, offset
 

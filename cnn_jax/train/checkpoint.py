@@ -1,6 +1,7 @@
 """Checkpoints: atomic, asynchronous, the latest and the best. Only this module knows Orbax."""
 
 import sys
+import threading
 import zlib
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,16 @@ from cnn_jax.train.state import TrainState, Variables
 
 # The network apart from the rest, so that it is read without knowing the optimizer.
 NETWORK, EMA, TRAINING, NOTES = "network", "ema", "training", "notes"
+
+# Orbax numbers operations by process: two saves at once mistake each other's folders for their own.
+# So runs that train in threads of one process take turns, and a save is over before another run's.
+_turn = threading.RLock()
+_saving: list[ocp.CheckpointManager] = []  # the one that may still be saving, if any
+
+
+def _finish() -> None:
+    while _saving:
+        _saving.pop().wait_until_finished()
 
 
 class Checkpoints:
@@ -33,16 +44,18 @@ class Checkpoints:
             cleanup_tmp_directories=create,
             create=create,
         )
-        self._manager = ocp.CheckpointManager(
-            directory.resolve(), options=options, item_names=(NETWORK, EMA, TRAINING, NOTES)
-        )
+        with _turn:
+            self._manager = ocp.CheckpointManager(
+                directory.resolve(), options=options, item_names=(NETWORK, EMA, TRAINING, NOTES)
+            )
 
     def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._manager.wait_until_finished()  # an unfinished save would be lost silently
-        self._manager.close()
+        with _turn:
+            _finish()  # an unfinished save would be lost silently
+            self._manager.close()
 
     def latest(self) -> int | None:
         """Return the newest step, or None."""
@@ -63,7 +76,11 @@ class Checkpoints:
         sums = {name: _checksums(tree) for name, tree in trees.items()}
         items: dict[str, Any] = {name: ocp.args.StandardSave(x) for name, x in trees.items()}
         items[NOTES] = ocp.args.JsonSave({"notes": notes, "crc32": sums})
-        self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
+        with _turn:
+            if self._manager not in _saving:
+                _finish()
+                _saving.append(self._manager)
+            self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
 
     def restore(self, like: TrainState) -> tuple[int, TrainState, dict[str, Any]] | None:
         """Return (step, state, notes) of the newest whole checkpoint, or None if there is none.
@@ -134,7 +151,8 @@ class Checkpoints:
             for name, tree in like.items()
         }
         items[NOTES] = ocp.args.JsonRestore()
-        loaded = self._manager.restore(step, args=ocp.args.Composite(**items))
+        with _turn:
+            loaded = self._manager.restore(step, args=ocp.args.Composite(**items))
         for name in like:
             expected = loaded[NOTES]["crc32"][name]
             for path, found in _checksums(loaded[name]).items():

@@ -81,6 +81,7 @@ def fit(
     *,
     measure_flow: MeasureFlow,
     view: Callable[[Any], TrainState],
+    clear: Callable[[Any], Any],
     step: int,
     times: Times,
     evaluate: Callable[[TrainState], dict[str, dict[str, Any]]],
@@ -100,6 +101,7 @@ def fit(
         run_steps: runs so many steps in one dispatch.
         measure_flow: called every ``times.flow`` steps.
         view: the strategy's form -> the state itself.
+        clear: the strategy's form -> the same with an empty window.
         step: how many updates ``state`` has seen.
         times: when what happens.
         evaluate: the metrics of the validation part, by split; empty where there is none.
@@ -127,7 +129,7 @@ def fit(
         notes = {"seconds": seconds + clock.total()}
         checkpoints.save(step, now, notes, next(iter(measured.values()), None))
 
-    with _signals() as received, _Trace(times.profile, trace_folder) as trace:
+    with signals() as received, _Trace(times.profile, trace_folder) as trace:
         before: metrics.Sums | None = None
         dispatches, flows = 0, []
         while step < times.total:
@@ -161,7 +163,7 @@ def fit(
                 line = metrics.means([now.window], classes)
                 line["learning_rate"] = learning_rate(step - 1, now)
                 log.write(step, TRAIN, line)
-                state = state.replace(window=state.window.cleared())
+                state = clear(state)
                 now = view(state)
             measured = evaluate(now) if evaluating else {}
             for split, line in measured.items():
@@ -210,7 +212,7 @@ def _diverged(step: int, checkpoints: Checkpoints) -> str:
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
+def signals() -> Iterator[list[int]]:
     """Collect SIGTERM and SIGINT instead of dying of them; the loop acts between two calls."""
     received: list[int] = []
 

@@ -1,6 +1,7 @@
 """Devices: a mesh with one axis, over which the batch, and perhaps the state, is cut."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,10 +11,11 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 AXIS = "data"
 
 
-def make_mesh() -> Mesh:
-    """Return the mesh of all devices of all processes."""
+def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """Return the mesh of some devices; of all devices of all processes if None."""
+    count = jax.device_count() if devices is None else len(devices)
     # Explicit axis types, make_mesh's default, reject integer-label cross-entropy.
-    return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
+    return jax.make_mesh((count,), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

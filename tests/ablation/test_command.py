@@ -1,5 +1,6 @@
 """Studies as programs: complete, resumable, honest about what is missing."""
 
+import contextlib
 import csv
 import dataclasses
 import os
@@ -36,6 +37,16 @@ def finish(folder: Path, *flags: str) -> tuple[int, str, str]:
     return process.returncode, out, errors
 
 
+def errors_of(folder: Path) -> dict[tuple[str, str], float]:
+    """Return the test error by arm and seed."""
+    with (folder / "results.csv").open() as file:
+        return {
+            (row["arm"], row["seed"]): float(row["value"])
+            for row in csv.DictReader(file)
+            if (row["split"], row["metric"]) == ("test", "error")
+        }
+
+
 def written(folder: Path) -> dict[str, int]:
     """Return when each file of the cells was last written."""
     return {str(file): file.stat().st_mtime_ns for file in folder.glob("cells/*/*")}
@@ -61,11 +72,7 @@ def test_the_report_is_complete(whole):
     with (whole / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["arm"] for row in rows} == {"narrow", "wide"}
-    errors = {
-        (r["arm"], r["seed"]): float(r["value"])
-        for r in rows
-        if (r["split"], r["metric"]) == ("test", "error")
-    }
+    errors = errors_of(whole)
     assert len(errors) == 4
     # The verdict's difference is that of the table's numbers.
     mean = sum(errors["wide", s] - errors["narrow", s] for s in "01") / 2
@@ -153,11 +160,15 @@ def test_bad_input_is_one_line_and_status_2(flags, line, tmp_path, monkeypatch, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
-def test_killed_half_way_it_ends_with_the_same_results(whole, tmp_path, signum):
+@pytest.mark.parametrize(
+    ("signum", "flags"),
+    [(signal.SIGKILL, ()), (signal.SIGTERM, ()), (signal.SIGKILL, ("--lanes=2",))],
+    ids=["SIGKILL", "SIGTERM", "SIGKILL in lanes"],
+)
+def test_killed_half_way_it_ends_with_the_same_results(whole, tmp_path, signum, flags):
     folder = tmp_path / "study"
-    for done in (0, 2):  # in the first cell, then with two finished
-        process = start(folder)
+    for done in (0,) if flags else (0, 2):  # in the first cell, then with two finished
+        process = start(folder, *flags)
         while process.poll() is None:
             lines = list(folder.glob("cells/*/metrics.jsonl"))
             if len(list(folder.glob("cells/*/result.json"))) >= done and len(lines) > done:
@@ -166,6 +177,58 @@ def test_killed_half_way_it_ends_with_the_same_results(whole, tmp_path, signum):
         os.kill(process.pid, signum)
         process.communicate()
         assert process.returncode == (-signum if signum == signal.SIGKILL else 128 + signum)
-    status, _, errors = finish(folder)
+    status, _, errors = finish(folder, *flags)
     assert status == 0, errors
+    expected = whole
+    if flags:
+        expected = tmp_path / "at once"
+        assert finish(expected, *flags)[0] == 0
+        assert "seeds 0, 1 of an arm trained in lanes" in (folder / "report.md").read_text()
+        measured = [errors_of(each) for each in (expected, whole)]
+        assert measured[0] == pytest.approx(measured[1], abs=2 / 359)  # as alone, to rounding
+    assert (folder / "results.csv").read_bytes() == (expected / "results.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_cells_as_jobs(whole, tmp_path):
+    """submitit's local executor stands in for SLURM: processes of their own, polled."""
+    pytest.importorskip("submitit")
+    folder = tmp_path / "study"
+    process = start(folder, "--slurm=cluster=local")
+    victim = None
+    while process.poll() is None and victim is None:
+        victim = next(iter(jobs_of(folder)), None)
+        time.sleep(0.01)
+    assert victim is not None
+    os.kill(victim, signal.SIGKILL)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 1, errors
+    assert "failed (1 tries): job" in errors  # the one that died; the others are done
+    assert "3 of 4 cells are finished" in (folder / "report.md").read_text()
+    before = written(folder)
+    assert finish(folder, "--slurm=cluster=local")[0] == 1  # not tried again
+    assert written(folder) == before
+    status, _, errors = finish(folder, "--slurm=cluster=local", "--retry")
+    assert status == 0, errors
+    assert "1/1 cells" in errors
     assert (folder / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
+
+
+def jobs_of(folder: Path) -> list[int]:
+    """Return the processes that work in the jobs of a study."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended
+            words = file.read_bytes().decode().split("\0")
+            if "submitit.core._submit" in words and any(str(folder) in word for word in words):
+                found.append(int(file.parent.name))
+    return found
+
+
+def test_without_slurm_it_says_so(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "study"
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    assert main(tiny.study, [f"--workdir={folder}", "--slurm"]) == 2
+    line = "--slurm: submitit is not installed; pip install 'cnn-jax[slurm]'"
+    assert capsys.readouterr().err.splitlines()[-1].endswith(line)
+    assert not folder.exists()

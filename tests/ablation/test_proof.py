@@ -129,7 +129,7 @@ def test_further_controls_have_factors_of_their_own():
     first, second = both.comparisons()
     assert (first.against, second.against) == ("slow", "conv")
     made = {arm.name: study.config(arm) for arm in study.arms}
-    shown = proof.declared_differences(first, made["slow"], made["stride"])
+    shown = proof.declared_differences(study, first, made["slow"], made["stride"])
     assert set(shown) == {"model.downsample"}
     with pytest.raises(BadInputError, match=r"'stride' differs from 'conv' in model\.downsample"):
-        proof.declared_differences(second, made["conv"], made["stride"])
+        proof.declared_differences(study, second, made["conv"], made["stride"])
