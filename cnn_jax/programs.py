@@ -274,11 +274,20 @@ def evaluation(experiment: Experiment, mesh: Mesh) -> Callable[..., dict[str, An
         variables: state.Variables, data: Data, predicted: list[np.ndarray] | None = None
     ) -> dict[str, Any]:
         if isinstance(data, Stream):
-            batches = feed.passing(experiment, data, batch_size, mesh)
-            parts = [shown(variables, *batch) for batch in batches]
+            calls = (
+                partial(shown, variables, *batch)
+                for batch in feed.passing(experiment, data, batch_size, mesh)
+            )
         else:
             starts = range(0, len(data), batch_size)
-            parts = [gathered(variables, data, np.int32(start)) for start in starts]
+            calls = (partial(gathered, variables, data, np.int32(at)) for at in starts)
+        parts: list[Any] = []
+        for call in calls:
+            # One runs while the next is dispatched, no more: hundreds at once starve each other of
+            # threads where virtual devices share few cores.
+            if len(parts) > 1:
+                jax.block_until_ready(parts[-2])
+            parts.append(call())
         if predicted is not None:
             classes = np.concatenate(jax.device_get([each for _, each in parts]))
             predicted.append(classes[: len(data)])
