@@ -115,7 +115,8 @@ def _by_simplejpeg(encoded: bytes, grey: bool | None, passing: bool = False) -> 
         if kind not in ("Gray", "YCbCr", "RGB"):
             return None
         single = kind == "Gray" if grey is None else grey
-        memory = _memory(height * width * (1 if single else 3)) if passing else None
+        size = int(height) * int(width) * (1 if single else 3)
+        memory = _memory(size) if passing else None
         return simplejpeg.decode_jpeg(encoded, "GRAY" if single else "RGB", buffer=memory)
     except ValueError:
         return None

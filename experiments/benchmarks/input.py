@@ -179,14 +179,14 @@ def by_torchvision(opened: Callable[[int], Image.Image], window: Any) -> dict[st
         return {}
     torch.set_num_threads(1)
 
-    def to_pixels(number: int) -> Image.Image:
-        image = opened(number)
-        box = window(number, image.height, image.width)
-        image = functional.resized_crop(image, *box, [SIZE, SIZE])
+    def to_pixels(number: int) -> Any:
+        image: Any = opened(number)
+        top, left, high, wide = window(number, image.height, image.width)
+        image = functional.resized_crop(image, top, left, high, wide, [SIZE, SIZE])
         return functional.hflip(image) if number % 2 else image
 
     def to_floats(number: int) -> Any:
-        return functional.normalize(functional.to_tensor(to_pixels(number)), MEAN, STD)
+        return functional.normalize(functional.to_tensor(to_pixels(number)), list(MEAN), list(STD))
 
     return {
         "torchvision to uint8": lambda number: functional.pil_to_tensor(to_pixels(number)),
