@@ -116,7 +116,7 @@ def random_network(name):
     def value(path, leaf):
         if path[-1].key in ("scale", "var"):
             return jnp.ones(leaf.shape)
-        if path[-1].key != "kernel" or leaf.ndim < 4:
+        if path[-1].key != "kernel" or leaf.ndim == 2:  # dense layers see all anyway
             return jnp.zeros(leaf.shape)
         spread = np.sqrt(2 / max(np.prod(leaf.shape[:-1]), 1))
         return jnp.asarray(spread * rng.standard_normal(leaf.shape, np.float32))
