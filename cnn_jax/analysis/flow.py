@@ -34,7 +34,7 @@ def input_gradients(probe: Probe, images: jax.Array, key: jax.Array) -> np.ndarr
 
     The mix is the same for all images.
     """
-    classes = probe(images[:1]).shape[1]
+    classes = jax.eval_shape(probe, images[:1]).shape[1]
     mix = jax.random.normal(key, (classes,))
     slope = jax.jit(jax.grad(lambda x: jnp.sum(probe(x) @ mix)))(images)
     return np.asarray(slope).reshape(len(images), -1)
@@ -63,10 +63,10 @@ def settled(probe: Probe, x: jax.Array) -> Probe:
         return probe
 
     @jax.jit
-    def passed(value):
-        start = jax.tree.map(lambda s: jnp.full_like(s, value), probe.variables["batch_stats"])
+    def passed(variables, x, value):  # arguments: the compiler would work constants out, slowly
+        start = jax.tree.map(lambda s: jnp.full_like(s, value), variables["batch_stats"])
         _, updated = probe.module.apply(
-            {**probe.variables, "batch_stats": start},
+            {**variables, "batch_stats": start},
             x,
             train=True,
             mutable=["batch_stats"],
@@ -74,7 +74,7 @@ def settled(probe: Probe, x: jax.Array) -> Probe:
         )
         return updated["batch_stats"]
 
-    zeros, ones = passed(0.0), passed(1.0)
+    zeros, ones = (passed(probe.variables, x, value) for value in (0.0, 1.0))
     found = jax.tree.map(lambda zero, one: zero / (1 - (one - zero)), zeros, ones)
     return Probe(probe.module, {**probe.variables, "batch_stats": found}, probe.image_shape)
 

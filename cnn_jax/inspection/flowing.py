@@ -122,7 +122,7 @@ def _gradients(module: Any, variables: Any, x: jax.Array, labels: jax.Array) -> 
 
     @jax.jit
     @jax.grad
-    def gradient(params):
+    def gradient(params, rest, x, labels):
         outputs, _ = module.apply(
             {"params": params, **rest},
             x,
@@ -133,4 +133,4 @@ def _gradients(module: Any, variables: Any, x: jax.Array, labels: jax.Array) -> 
         logits = outputs[0] if isinstance(outputs, tuple) else outputs
         return jnp.mean(cross_entropy(logits, labels))
 
-    return gradient(variables["params"])
+    return gradient(variables["params"], rest, x, labels)

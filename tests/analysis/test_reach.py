@@ -116,7 +116,7 @@ def random_network(name):
     def value(path, leaf):
         if path[-1].key in ("scale", "var"):
             return jnp.ones(leaf.shape)
-        if path[-1].key != "kernel" or leaf.ndim < 4:
+        if path[-1].key != "kernel" or leaf.ndim == 2:  # dense layers see all anyway
             return jnp.zeros(leaf.shape)
         spread = np.sqrt(2 / max(np.prod(leaf.shape[:-1]), 1))
         return jnp.asarray(spread * rng.standard_normal(leaf.shape, np.float32))
@@ -141,7 +141,8 @@ def telling(net, seen):
 def test_theory_contains_what_is_measured(name):
     net = random_network(name)
     seen = views(net.module, net.image_shape)
-    assert set(net.maps) <= set(seen)
+    unseen = set(net.maps) - set(seen)
+    assert all("Dropout" in layer for layer in unseen)  # nothing is left of it in inference
     layers = telling(net, seen)
     if name in AS_FAR_AS:
         other = random_network(AS_FAR_AS[name])
