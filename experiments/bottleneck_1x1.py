@@ -73,7 +73,7 @@ def study(preset: str) -> Study:
         config.train.log_every = 500
     else:
         config.data.name = "digits"
-        config.data.image_size = 16 if preset == "smoke" else 32
+        config.data.image_size = 32
         config.data.batch_size = 64
         config.optim.schedule = "cosine"
         config.train.steps = {"smoke": 80, "short": 800}[preset]

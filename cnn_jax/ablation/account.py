@@ -1,4 +1,4 @@
-"""How the report's numbers came about: what differs, what was chosen, what to doubt, how to rerun."""
+"""Where the report's numbers come from: differences, what was chosen, threats, how to rerun."""
 
 from collections.abc import Sequence
 
