@@ -7,26 +7,27 @@ import pty
 import re
 import termios
 import time
-
-import pytest
+from collections.abc import Callable
 
 from cnn_jax.ablation import cells, progress
 from cnn_jax.ablation.plan import Cell
 from cnn_jax.ablation.progress import Progress
 
 
-@pytest.fixture
-def terminal(monkeypatch):
-    """Make stderr a terminal of 24 lines and 90 columns; return what reads its screen."""
+def on_terminal(monkeypatch, show: Callable[[], None]) -> str:
+    """Return what ``show`` draws where stderr is a terminal of 24 lines and 90 columns."""
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (24, 90))
+    os.set_blocking(master, False)
     monkeypatch.setenv("TERM", "xterm")
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)
-    with os.fdopen(slave, "w") as stderr:
-        monkeypatch.setattr("sys.stderr", stderr)
-        yield lambda: os.read(master, 1 << 20).decode()
+    with os.fdopen(slave, "w") as stderr, monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", stderr)
+        show()
+        drawn = os.read(master, 1 << 20).decode()
     os.close(master)
+    return drawn
 
 
 def four_cells(folder) -> tuple[Progress, list[Cell]]:
@@ -43,12 +44,14 @@ def four_cells(folder) -> tuple[Progress, list[Cell]]:
     return now, made
 
 
-def test_the_live_table_on_a_terminal(tmp_path, terminal, monkeypatch):
-    monkeypatch.setattr(progress, "REFRESH", 0.01)
+def test_the_live_table_on_a_terminal(tmp_path, monkeypatch):
     now, _ = four_cells(tmp_path)
-    with progress.shown(tmp_path, now):
-        time.sleep(0.1)
-    drawn = terminal()
+
+    def show() -> None:
+        with progress.shown(tmp_path, now):
+            pass
+
+    drawn = on_terminal(monkeypatch, show)
     # The last frame, without the codes that move the cursor and set colours.
     frame = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn[drawn.rindex("2 of 4 cells") :])
     assert "\x1b[" in drawn  # it is redrawn in place
