@@ -43,7 +43,7 @@ def block_norms(
         return jnp.mean(cross_entropy(logits, labels))
 
     grads = jax.grad(loss)(variables["params"])
-    return {name: optax.global_norm(block) for name, block in grads.items()}
+    return {name: optax.tree.norm(block) for name, block in grads.items()}
 
 
 def measure(folder: Path) -> dict[str, dict[str, float]]:

@@ -9,7 +9,7 @@ import numpy as np
 from cnn_jax.ablation import series
 from cnn_jax.ablation.plan import ArmPlan, Plan
 from cnn_jax.ablation.series import Along
-from cnn_jax.ablation.verdicts import Outcomes, Verdict, error
+from cnn_jax.ablation.verdicts import Outcomes, Verdict, error, in_points
 from cnn_jax.train.logging import TRAIN, VALIDATION
 from cnn_jax.whole import written
 
@@ -113,7 +113,7 @@ def _differences(figure: Any, plan: Plan, verdicts: Sequence[Verdict]) -> None:
         points = [100 * point for point in verdict.points.values()]
         axes.scatter(points, [index] * len(points), color="#777777", s=12, alpha=0.7, zorder=3)
         if verdict.found is not None:
-            low, high = (100 * float(end) for end in verdict.found.interval())
+            low, high = in_points(verdict.found)
             mean = 100 * float(verdict.found.mean)
             axes.plot([low, high], [index] * 2, color="#0072B2", linewidth=2)
             axes.plot(mean, index, "o", color="#0072B2", markersize=7, zorder=4)

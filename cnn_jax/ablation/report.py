@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax import workdir
-from cnn_jax.ablation import cells, plots, sections
+from cnn_jax.ablation import account, cells, plots, sections
 from cnn_jax.ablation.cells import Outcome
 from cnn_jax.ablation.plan import Plan, cells_of
 from cnn_jax.ablation.verdicts import Outcomes, judge
@@ -37,7 +37,8 @@ def write_report(folder: Path) -> Written:
         place = cells.place(folder, cell)
         if cells.state(place) == cells.FAILED and (kept := cells.failure(place)):
             error = kept["error"].splitlines()[0]
-            failures.append(f"{cell.folder} failed ({kept['attempts']} tries): {error}")
+            tries = f"{kept['attempts']} " + ("try" if kept["attempts"] == 1 else "tries")
+            failures.append(f"{cell.folder} failed ({tries}): {error}")
     drawn = plots.draw_all(plan, outcomes, verdicts, read_gradients(plan, folder), folder)
     workdir.write(folder / RESULTS, results_csv(plan, outcomes))
     file = folder / REPORT
@@ -96,4 +97,4 @@ def _measured(outcome: Outcome) -> Iterator[tuple[str, str, Any]]:
 def describe_plan(plan: Plan) -> str:
     """Return the plan as the report's sections that need no cell."""
     unmeasured = {arm.name: {} for arm in plan.arms}
-    return f"{sections.arms_table(plan, unmeasured)}\n\n{sections.proofs(plan)}"
+    return f"{sections.arms_table(plan, unmeasured)}\n\n{account.proofs(plan)}"

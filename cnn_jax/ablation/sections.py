@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from cnn_jax.ablation import series, stats
+from cnn_jax.ablation import account, series, stats
 from cnn_jax.ablation.cells import Outcome
+from cnn_jax.ablation.markdown import bullets, table
 from cnn_jax.ablation.plan import ArmPlan, Plan
-from cnn_jax.ablation.proof import Proof
-from cnn_jax.ablation.verdicts import INCONCLUSIVE, Outcomes, Verdict, error
+from cnn_jax.ablation.verdicts import INCONCLUSIVE, Outcomes, Verdict, error, in_points
 from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
 
 METHOD = """\
@@ -18,13 +18,16 @@ Differences are of errors, arm minus control, in percentage points; below zero t
 Seeds pair the arms: a seed gives both the same order of the data and, where path and shape agree,
 the same initial weights. {samples} The interval is a 95 % one for each comparison by itself;
 p-values are adjusted for {comparisons} (Holm). *better* or *worse*: adjusted p below 0.05.
-*equivalent*: two one-sided tests (TOST, adjusted likewise) put the difference below {smallest}
-points, the smallest that was declared to matter, whichever sign it has. *inconclusive*: neither,
-or a seed is missing. How the interval was chosen, and how often it covers:
-`cnn_jax/ablation/stats.py`."""
+*equivalent*: two one-sided tests (TOST, adjusted likewise) put the difference below {smallest},
+the smallest that was declared to matter, whichever sign it has. *inconclusive*: neither, or a seed
+is missing. What so many seeds find, they find with a probability of 80 %, and the seeds that would
+decide an inconclusive comparison do so with that probability; both take the estimated noise and
+difference for the truth, which few seeds know badly. How the interval was chosen, and how often it
+covers: `cnn_jax/ablation/stats.py`."""
 BOTH = """\
 The interval counts two sources of noise, the seeds and the choice of test examples (from each
 example's outcome in every cell), so it speaks of new seeds and of new examples."""
+NAMES = {"macs": "MACs", "params": "parameters", "step_time": "a step time"}
 SEEDS = """\
 The interval counts the seeds' noise: {split} error is a statement about the {split} images at
 hand."""
@@ -64,16 +67,16 @@ def render(
         *(_picture(drawn, "curves", "learning curves, bands from the least to the largest seed")),
         *(_picture(drawn, "cost", "cost against quality")),
         *(_picture(drawn, "gradients", "gradient norms by block")),
-        *(["## What was chosen for each arm", tuning(plan)] if plan.tuning else []),
+        *(["## What was chosen for each arm", account.tuning(plan)] if plan.tuning else []),
         "## What differs between the arms, and nothing else",
-        proofs(plan),
+        account.proofs(plan),
         "## Threats",
-        threats(plan, outcomes, verdicts),
+        account.threats(plan, outcomes, verdicts),
         "## How to run it again",
-        provenance(plan, outcomes),
+        account.provenance(plan, outcomes),
     ]
     if failures:
-        parts[5:5] = ["**Failed cells** (`--retry` tries them again):", _list(failures)]
+        parts[5:5] = ["**Failed cells** (`--retry` tries them again):", bullets(failures)]
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
 
@@ -82,7 +85,7 @@ def sentence(verdict: Verdict) -> str:
     if verdict.missing:
         return f"{INCONCLUSIVE}: {_missing(verdict.missing)}"
     assert verdict.found is not None
-    low, high = (100 * float(end) for end in verdict.found.interval())
+    low, high = in_points(verdict.found)
     text = f"{verdict.verdict}, {100 * float(verdict.found.mean):+.2f} points"
     return f"{text} (95 % interval {low:+.2f} to {high:+.2f})"
 
@@ -95,7 +98,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
             rows.append([each.arm, each.control, "-", "-", "-", "-", "-", f"**{each.verdict}**"])
             rows[-1].append(_missing(each.missing))
             continue
-        low, high = (100 * float(end) for end in each.found.interval())
+        low, high = in_points(each.found)
         seeds_share = each.found.seed_variance / each.found.seeds / each.found.variance
         rows.append(
             [
@@ -111,19 +114,23 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
             ]
         )
     head = [
-        *("arm", "control", "difference", "95 % interval", "of its variance from seeds"),
-        *("p, different", "p, equivalent", "verdict", "what these seeds can tell"),
+        *("arm", "control", "difference", "95 % interval", "variance from seeds"),
+        *("p, different", "p, equivalent", "verdict", "outlook"),
     ]
     return table(head, rows)
 
 
 def _outlook(verdict: Verdict) -> str:
-    text = f"finds {100 * (verdict.detectable or 0):.2f} points with 80 %"
+    assert verdict.found is not None
+    finest, seeds = verdict.detectable, f"{verdict.found.seeds} seeds"
+    text = f"{seeds} find {100 * (finest or 0):.1f} points"
+    if finest is None:
+        text = f"{seeds} find no difference at all"
     if verdict.verdict != INCONCLUSIVE:
         return text
     if verdict.seeds_needed is None:
         return f"{text}; no number of seeds up to {stats.MOST_SEEDS:,} would decide"
-    return f"{text}; {verdict.seeds_needed} seeds would decide"
+    return f"{text}; {verdict.seeds_needed} would decide"
 
 
 def crossings(plan: Plan, outcomes: Outcomes) -> str:
@@ -185,13 +192,15 @@ def _budgets(arms: Sequence[ArmPlan]) -> str:
     for arm in arms:
         if arm.matched is not None:
             found = arm.matched
-            left = ", ".join(f"{name} {share:+.2%}" for name, share in found.residual.items())
+            left = ", ".join(
+                f"{NAMES.get(name, name)} {share:+.2%}" for name, share in found.residual.items()
+            )
             lines.append(
                 f"`{arm.name}`: `{found.by}` from {found.before} to {found.value} for "
-                f"{found.budget} equal to those of `{arm.against}` within {found.tolerance:.1%}. "
-                f"What is left: {left}."
+                f"{NAMES[found.budget]} equal to those of `{arm.against}` within "
+                f"{found.tolerance:.1%}. What is left: {left}."
             )
-    return "Matched budgets (arm against control):\n\n" + _list(lines) if lines else ""
+    return "Matched budgets (arm against control):\n\n" + bullets(lines) if lines else ""
 
 
 def results_table(plan: Plan, outcomes: Outcomes) -> str:
@@ -210,114 +219,10 @@ def results_table(plan: Plan, outcomes: Outcomes) -> str:
     return "Mean ± standard deviation over seeds:\n\n" + table(head, rows)
 
 
-def proofs(plan: Plan) -> str:
-    """Return the one-factor proofs."""
-    return "\n\n".join(_proof(proof) for proof in plan.proofs)
-
-
-def _proof(proof: Proof) -> str:
-    fields = (f"`{name}` {_code(a)} → {_code(b)}" for name, (a, b) in proof.fields.items())
-    lines = [f"config: {'; '.join(fields)}"]
-    kinds = "; ".join(f"{kind} {a} → {b}" for kind, (a, b) in proof.kinds.items())
-    lines.append(f"layers: {kinds or 'the same number of each kind'}")
-    trees = [
-        f"only in `{proof.control}`: {_paths(proof.only_control)}" if proof.only_control else "",
-        f"only in `{proof.arm}`: {_paths(proof.only_arm)}" if proof.only_arm else "",
-        f"of other shapes: {_paths(proof.reshaped)}" if proof.reshaped else "",
-        f"of one shape and other bits: {_paths(proof.different)}" if proof.different else "",
-    ]
-    shared = (
-        f"{proof.identical} start from the same bits in both ({proof.drawn} of them drawn, the "
-        "others constant)"
-    )
-    lines.append("tensors: " + "; ".join([shared, *filter(None, trees)]))
-    before, after = proof.steps
-    lines.append(f"steps: {before} → {after}" if before != after else f"steps: {before} in both")
-    return f"`{proof.arm}` against `{proof.control}`\n\n" + _list(lines)
-
-
-def tuning(plan: Plan) -> str:
-    """Return every candidate with its validation error."""
-    rows = []
-    for each in plan.tuning:
-        fields = ", ".join(f"`{name}` {value}" for name, value in each.fields.items())
-        error = "failed" if each.error is None else f"{100 * each.error:.2f}"
-        rows.append([each.arm, fields, error, "chosen" if each.chosen else ""])
-    many = len(plan.tuning) // len(plan.arms)
-    text = (
-        f"Each arm tried the same {many} candidates on seed {plan.seeds[0]} before the cells ran "
-        "and took the one with the lowest validation error. These runs had no test set."
-    )
-    return f"{text}\n\n{table(['arm', 'candidate', 'validation error (%)', ''], rows)}"
-
-
-def threats(plan: Plan, outcomes: Outcomes, verdicts: Sequence[Verdict]) -> str:
-    """Return what the study itself declares, and what its numbers say."""
-    lines = list(plan.threats)
-    if plan.preset == "smoke":
-        lines.append("This is the smoke preset: it shows that the study works, not what is true.")
-    sizes = {o.result["metrics"][TEST]["examples"] for a in outcomes.values() for o in a.values()}
-    if sizes:
-        least = min(sizes)
-        lines.append(f"{least:,} test examples: one of them is {100 / least:.2f} points.")
-    if len(plan.seeds) < 5:
-        lines.append(f"{len(plan.seeds)} seeds: only large differences can be told from noise.")
-    reshaped = [proof.arm for proof in plan.proofs if proof.reshaped]
-    if reshaped:
-        lines.append(
-            "Tensors of other shapes cannot start from the same values, so seeds pair less in: "
-            + ", ".join(reshaped)
-            + "."
-        )
-    if plan.tuning:
-        names = ", ".join(f"`{name}`" for name in plan.tuning[0].fields)
-        lines.append(f"One data set; of the hyper-parameters only {names} was tuned for each arm.")
-    else:
-        lines.append("One data set, and hyper-parameters that were not tuned for each arm.")
-    if any(each.verdict == INCONCLUSIVE for each in verdicts):
-        lines.append("An inconclusive comparison is no evidence that there is no difference.")
-    return _list(lines)
-
-
-def provenance(plan: Plan, outcomes: Outcomes) -> str:
-    """Return the command, versions, seeds, devices and the count of looks at the test set."""
-    cells = [outcome for each in outcomes.values() for outcome in each.values()]
-    lines = [f"code {plan.code}, data {', '.join(sorted(set(plan.fingerprints.values())))}"]
-    lines.append(f"seeds {', '.join(map(str, plan.seeds))}")
-    for name, values in (
-        ("commit", {str(each.result["git"]) for each in cells}),
-        ("devices", {", ".join(each.result["devices"]) for each in cells}),
-        (
-            "versions",
-            {", ".join(f"{k} {v}" for k, v in e.result["versions"].items()) for e in cells},
-        ),
-    ):
-        if values:
-            lines.append(f"{name}: {' | '.join(sorted(values))}")
-    for seeds in sorted({cell.lanes for cell in plan.cells if cell.lanes}):
-        names = ", ".join(map(str, seeds))
-        lines.append(f"seeds {names} of an arm trained in lanes of one program")
-    opened = sum(each.opened for each in cells)
-    lines.append(
-        f"The test set was opened {opened} times by {len(cells)} cells, once each at its end; "
-        "nothing was chosen by it."
-    )
-    if cells:
-        seconds = sum(each.result["seconds"] / each.result.get("lanes", 1) for each in cells)
-        lines.append(f"training took {seconds / 60:.1f} minutes over all cells")
-    return f"    {plan.command}\n\n" + _list(lines)
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def _method(plan: Plan, comparisons: int) -> str:
     samples = BOTH if plan.endpoint == TEST else SEEDS.format(split=plan.endpoint)
     many = "the one comparison" if comparisons == 1 else f"all {comparisons} comparisons"
-    smallest = f"{100 * plan.smallest:g}"
+    smallest = f"{100 * plan.smallest:g} point{'s' * (plan.smallest != 0.01)}"
     text = METHOD.format(samples=samples, comparisons=many, smallest=smallest)
     return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
 
@@ -339,19 +244,6 @@ def _missing(seeds: Sequence[int]) -> str:
 
 def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _code(value: object) -> str:
-    return "-" if value is None else f"`{value}`"
-
-
-def _paths(paths: Sequence[str], most: int = 6) -> str:
-    shown = ", ".join(f"`{path}`" for path in paths[:most])
-    return shown + (f" and {len(paths) - most} more" if len(paths) > most else "")
-
-
-def _list(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
 
 
 def _picture(drawn: Sequence[str], name: str, text: str) -> list[str]:

@@ -146,11 +146,14 @@ def power(effect: float, noise: Difference, *, alpha: float = ALPHA) -> float:
     return float(np.nan_to_num(found, nan=1.0))
 
 
-def detectable(noise: Difference, *, alpha: float = ALPHA) -> float:
-    """Return the smallest true difference that is found with a probability of 80 %."""
+def detectable(noise: Difference, *, alpha: float = ALPHA) -> float | None:
+    """Return the smallest true difference that is found with a probability of 80 %.
+
+    None where it would be above 1: no two errors differ by more.
+    """
     low, high = 0.0, 1.0
-    while power(high, noise, alpha=alpha) < POWER:
-        high *= 2
+    if power(high, noise, alpha=alpha) < POWER:
+        return None
     for _ in range(40):
         middle = (low + high) / 2
         low, high = (middle, high) if power(middle, noise, alpha=alpha) < POWER else (low, middle)

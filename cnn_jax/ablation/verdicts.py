@@ -30,7 +30,8 @@ class Verdict:
         found: mean and variances, None with seeds missing.
         p_different: of 'no difference', adjusted for all comparisons of the study.
         p_equivalent: of 'a difference that matters', adjusted likewise.
-        detectable: the true difference that this many seeds find with a probability of 80 %.
+        detectable: the true difference that this many seeds find with a probability of 80 %; None
+            where errors cannot differ as much.
         seeds_needed: for an inconclusive one, the seeds that would decide it; None: no number.
     """
 
@@ -51,6 +52,12 @@ def error(outcome: Outcome, split: str) -> float:
     if split not in outcome.result["metrics"]:
         raise BadInputError(f"the cells have no {split} part; data.validation is 0")
     return 1 - outcome.result["metrics"][split]["accuracy"]
+
+
+def in_points(found: Difference) -> tuple[float, float]:
+    """Return the ends of the 95 % interval in points, of which no difference has more than 100."""
+    low, high = (100 * float(end) for end in found.interval())
+    return max(low, -100.0), min(high, 100.0)
 
 
 def decide(mean: float, p_different: float, p_equivalent: float) -> str:

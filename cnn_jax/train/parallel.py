@@ -11,7 +11,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 AXIS = "data"
 
 
-def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """Return the mesh of some devices; of all devices of all processes if None."""
     count = jax.device_count() if devices is None else len(devices)
     # Explicit axis types, make_mesh's default, reject integer-label cross-entropy.

@@ -108,7 +108,7 @@ def test_a_cell_that_vanished_makes_the_comparison_inconclusive(whole, tmp_path,
     assert main(tiny.study, [f"--workdir={folder}", "--report_only"]) == 1
     shown = capsys.readouterr()
     assert "wide against narrow: inconclusive: seed 0 missing" in shown.out
-    assert "failed (1 tries): DivergedError" in shown.err
+    assert "failed (1 try): DivergedError" in shown.err
     assert "3 of 4 cells are finished" in (folder / "report.md").read_text()
 
 
@@ -203,7 +203,7 @@ def test_cells_as_jobs(whole, tmp_path):
     os.kill(victim, signal.SIGKILL)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 1, errors
-    assert "failed (1 tries): job" in errors  # the one that died; the others are done
+    assert "failed (1 try): job" in errors  # the one that died; the others are done
     assert "3 of 4 cells are finished" in (folder / "report.md").read_text()
     before = written(folder)
     assert finish(folder, "--slurm=cluster=local")[0] == 1  # not tried again

@@ -118,8 +118,11 @@ def test_power_is_that_of_simulated_t_tests():
     simulated = np.mean(tests.pvalue < 0.05)
     announced = stats.power(1.2, stats.Difference(0.0, 1.0, 0.0, 4))
     assert announced == pytest.approx(simulated, abs=0.01)
-    finest = stats.detectable(stats.Difference(0.0, 1.0, 0.0, 4))
-    assert stats.power(finest, stats.Difference(0.0, 1.0, 0.0, 4)) == pytest.approx(0.8, abs=1e-3)
+    noise = stats.Difference(0.0, 0.01, 0.0, 4)
+    finest = stats.detectable(noise)
+    assert finest is not None
+    assert stats.power(finest, noise) == pytest.approx(0.8, abs=1e-3)
+    assert stats.detectable(stats.Difference(0.0, 1.0, 0.0, 4)) is None  # above 100 points
 
 
 def test_the_seeds_that_are_asked_for_decide_and_one_less_does_not():

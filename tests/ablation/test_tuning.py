@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cnn_jax import experiment
-from cnn_jax.ablation import cells, sections, tuning
+from cnn_jax.ablation import account, cells, tuning
 from cnn_jax.ablation.plan import Plan, cell_config, work_out
 from cnn_jax.data.parts import Source
 from cnn_jax.errors import BadInputError
@@ -68,8 +68,8 @@ def test_each_arm_takes_its_best_on_validation_data_and_none_reads_the_test_set(
     assert [cell_config(chosen, c).optim.learning_rate for c in chosen.cells] == [0.05] * 4
     chosen.write(tmp_path)
     assert Plan.read(tmp_path).tuning == chosen.tuning
-    assert "| wide | `optim.learning_rate` 0.05 |" in sections.tuning(chosen)
-    assert "tried the same 2 candidates on seed 0" in sections.tuning(chosen)
+    assert "| wide | `optim.learning_rate` 0.05 |" in account.tuning(chosen)
+    assert "tried the same 2 candidates on seed 0" in account.tuning(chosen)
 
 
 def test_without_validation_data_nothing_is_chosen(tmp_path):
