@@ -172,7 +172,9 @@ def _taken(
     notes = []
     for name, there in (("mean", source.mean), ("std", source.std)):
         here = config.data[name]
-        if None not in (there, here) and not np.allclose(there, here, atol=1e-3):
+        if there is None or here is None:
+            continue
+        if not np.allclose(there, here, atol=1e-3):
             notes.append(
                 f"images are normalised by another data.{name}: {there} there, {here} here"
             )

@@ -57,7 +57,7 @@ def get_config(arg: str | None = None) -> Config:
         }
         config.optim.weight_decay = 5e-4
     if preset == "short":  # a block a stage
-        config.model.stages, config.model.widths = (1, 1, 1), (16, 32, 64)
+        config.model.stages, config.model.width = (1, 1, 1), 16
     config.data.batch_size = 64 if preset == "smoke" else 128
     config.optim.learning_rate = 0.02 if preset == "smoke" else 0.1
     config.optim.schedule = "cosine"

@@ -32,6 +32,7 @@ def test_features_are_what_the_last_stage_is_given():
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_simple_classifiers_tell_classes_apart_and_features_are_kept(tmp_path, cache):
     write_images(tmp_path / "images/train", per_class=40, classes="abc")
     write_images(tmp_path / "images/test", per_class=10, classes="abc")

@@ -58,6 +58,7 @@ def whole(source, tmp_path_factory):
     return folder, cnn_jax.train_and_evaluate(last(source[0]), folder)
 
 
+@pytest.mark.slow
 def test_frozen_tensors_end_as_they_began(source, whole):
     began, ended = flat(source[1]), flat(cnn_jax.load_run(whole[0])[1])
     assert ended["params/fc1/kernel"].tobytes() == began["params/fc1/kernel"].tobytes()
@@ -115,6 +116,7 @@ def test_a_run_goes_on_in_every_phase_without_its_source(source, whole, tmp_path
         cnn_jax.train_and_evaluate(small(place, "--config.init.regime=all"), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_tuned_run_predicts_image_files(whole, tmp_path):
     Image.fromarray(np.full((20, 30), 99, np.uint8)).save(tmp_path / "any.png")
     (answer,) = predict(whole[0], [tmp_path / "any.png"], top=3)

@@ -60,8 +60,8 @@ def moved(before, after) -> set[tuple[str, ...]]:
 @pytest.mark.parametrize(
     ("name", "how"),
     [
-        ("adamw", {"ema": 0.9, "accumulate": 2}),
-        pytest.param("muon", {}, marks=pytest.mark.slow),
+        ("adamw", {"ema": 0.9}),
+        pytest.param("muon", {"accumulate": 2}, marks=pytest.mark.slow),
         pytest.param("sam", {}, marks=pytest.mark.slow),
     ],
 )
@@ -90,7 +90,7 @@ def test_a_frozen_normalisation_works_as_in_inference():
 
     def loss(head):
         variables = {**state.variables, "params": state.variables["params"] | {"head": head}}
-        logits = MODULE.apply(variables, batch(0)["image"], train=False)
+        logits: Any = MODULE.apply(variables, batch(0)["image"], train=False)
         return optax.softmax_cross_entropy_with_integer_labels(logits, batch(0)["label"]).mean()
 
     head = state.variables["params"]["head"]
@@ -128,6 +128,7 @@ def test_rates_by_depth_scale_the_update(name):
     for factors in (None, {("deep", "kernel"): 0.25, ("head", "kernel"): 1.0}):
         optimizer = make_optimizer(name, lambda step: 0.1, factors=factors)
         more = {"error": 0.5, "grad_fn": lambda params, _: grads}
+        updates: Any
         updates, _ = optimizer.update(grads, optimizer.init(params), params, **more)
         found.append({layer: float(own["kernel"][0, 0]) for layer, own in updates.items()})
     assert found[1] == pytest.approx({"deep": 0.25 * found[0]["deep"], "head": found[0]["head"]})

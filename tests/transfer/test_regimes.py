@@ -1,5 +1,7 @@
 """Stages, patterns, and what a regime trains."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -149,7 +151,8 @@ def test_the_step_of_the_last_layer_of_resnet50_is_cheap():
         step = jax.jit(make_train_step(module, optimizer, seed=0, trained=paths))
         with ops.stock():  # operators that the compiler can count
             lowered = step.lower(state, batch)
-        compiled = lowered.compile(compiler_options={"xla_backend_optimization_level": 0})
+        hurried: Any = {"xla_backend_optimization_level": 0}
+        compiled = lowered.compile(compiler_options=hurried)
         cost = compiled.cost_analysis()
         assert cost is not None
         flops[regime] = cost["flops"]
