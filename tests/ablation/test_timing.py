@@ -1,9 +1,9 @@
 """Measured step time: of the step that trains, in turns, as a ratio."""
 
-import jax
 import pytest
+from jax.experimental import io_callback
 
-from cnn_jax import programs
+from cnn_jax import dispatch
 from cnn_jax.ablation import timing
 from cnn_jax.ablation.counting import Data
 from tests.ablation import tiny
@@ -29,7 +29,7 @@ def clock(monkeypatch) -> Clock:
     """Replace the clock, and count the steps that are really run: a second for each hidden unit."""
     made = Clock()
     monkeypatch.setattr(timing, "time", made)
-    real = programs.train_step
+    real = dispatch.train_step
 
     def counted(experiment):
         step = real(experiment)
@@ -41,12 +41,12 @@ def clock(monkeypatch) -> Clock:
 
         def wrapped(state, batch):
             state, measured = step(state, batch)
-            jax.experimental.io_callback(tell, None, measured.loss, ordered=True)
+            io_callback(tell, None, measured.loss, ordered=True)
             return state, measured
 
         return wrapped
 
-    monkeypatch.setattr(programs, "train_step", counted)
+    monkeypatch.setattr(dispatch, "train_step", counted)
     return made
 
 
