@@ -149,9 +149,12 @@ def _series(figure: Any, plan: Plan, outcomes: Outcomes, found: Sequence[Along])
         low, high = ([f(values) for values in errors.values()] for f in (min, max))
         left.fill_between(list(errors), low, high, color=colours[line], alpha=0.15, linewidth=0)
     right.axhline(0, color="#777777", linewidth=1)
+    told: set[str] = set()
     for each in found:
         name, colour = f"{each.line} against {each.control}", colours[each.line]
-        right.plot(each.at, 100 * each.mean, color=colour, label=name)
+        style = "--" if each.line in told else "-"  # a further control of the same line
+        told.add(each.line)
+        right.plot(each.at, 100 * each.mean, style, color=colour, label=name)
         right.fill_between(each.at, 100 * each.low, 100 * each.high, color=colour, alpha=0.2)
         for place, low, high in each.crossings():
             right.plot(place, 0, "D", color=colour, markersize=6, zorder=4)
