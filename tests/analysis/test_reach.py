@@ -94,7 +94,7 @@ class Prefix(Probe):
 SIDES = {"inception_v3": 107}  # less than it was made for
 # The same layers as another network until its units see all of the image.
 AS_FAR_AS = {
-    **dict.fromkeys(("resnet101", "resnet152"), "resnet50"),
+    "resnet101": "resnet50",
     **{f"resnet{depth}": "resnet44" for depth in (56, 110, 1202)},
     **{f"plain{depth}": "plain44" for depth in (56, 110)},
 }
