@@ -1,6 +1,7 @@
 """The live table, drawn on a pseudo-terminal, and the time it announces."""
 
 import collections
+import contextlib
 import json
 import os
 import pty
@@ -25,9 +26,12 @@ def on_terminal(monkeypatch, show: Callable[[], None]) -> str:
     with os.fdopen(slave, "w") as stderr, monkeypatch.context() as patch:
         patch.setattr("sys.stderr", stderr)
         show()
-        drawn = os.read(master, 1 << 20).decode()
+        drawn = b""
+        with contextlib.suppress(BlockingIOError):  # nothing is left to read
+            while True:
+                drawn += os.read(master, 1 << 16)
     os.close(master)
-    return drawn
+    return drawn.decode()
 
 
 def four_cells(folder) -> tuple[Progress, list[Cell]]:
