@@ -47,7 +47,9 @@ from cnn_jax.config import base_config  # noqa: E402
 from cnn_jax.data import decode, order, resident, sources, stream, threads  # noqa: E402
 from cnn_jax.data.parts import Part, Stream  # noqa: E402
 from cnn_jax.data.reading import Wanted  # noqa: E402
+from cnn_jax.errors import BadInputError  # noqa: E402
 from cnn_jax.experiment import assemble, complete  # noqa: E402
+from cnn_jax.transfer.reference import import_torchvision  # noqa: E402
 
 SIZE, BATCH, STEPS = 224, 128, 2
 WINDOW = {"area": (0.08, 1.0)}
@@ -172,9 +174,10 @@ def photos(part: Stream) -> dict[str, Callable[[], int]]:
 def by_torchvision(opened: Callable[[int], Image.Image], window: Any) -> dict[str, Work]:
     """Return torchvision's own functions on the same images and windows, where it is installed."""
     try:
+        import_torchvision()  # also one whose compiled operators do not load
         import torch  # pyright: ignore[reportMissingImports]
         from torchvision.transforms import functional  # pyright: ignore[reportMissingImports]
-    except (ImportError, RuntimeError) as error:  # missing, or built for another PyTorch
+    except BadInputError as error:
         print(f"torchvision itself is left out: {error}", file=sys.stderr)
         return {}
     torch.set_num_threads(1)
