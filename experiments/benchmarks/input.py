@@ -51,7 +51,7 @@ from cnn_jax.errors import BadInputError  # noqa: E402
 from cnn_jax.experiment import assemble, complete  # noqa: E402
 from cnn_jax.transfer.reference import import_torchvision  # noqa: E402
 
-SIZE, BATCH, STEPS = 224, 128, 2
+SIZE, BATCH, STEPS = 224, 128, 8
 WINDOW = {"area": (0.08, 1.0)}
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 UNIT = "images per core-second"
@@ -224,7 +224,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     root = os.environ.get("CNN_JAX_TEST_DATA")
     parser.add_argument("--photos", default=None if root is None else str(Path(root) / "photos"))
-    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     rates = rounds({"resident": cifar_like()}, arguments.rounds)["resident"]
