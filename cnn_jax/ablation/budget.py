@@ -92,7 +92,7 @@ def solve(config: Config, control: Config, match: Match, data: Data, cost=None) 
     residual = {
         "params": own[0] / other[0] - 1,
         "macs": own[1] / other[1] - 1,
-        "training macs": own[1] * data.steps(trial) / (other[1] * data.steps(control)) - 1,
+        "training MACs": own[1] * data.steps(trial) / (other[1] * data.steps(control)) - 1,
     }
     if match.budget == "step_time":
         residual["step time"] = off

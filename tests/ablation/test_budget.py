@@ -98,7 +98,7 @@ def test_steps_make_the_training_cost_equal():
     assert found.value == round(
         100 * counting.count(control, DATA)[1] / counting.count(arm, DATA)[1]
     )
-    assert abs(found.residual["training macs"]) <= 0.01
+    assert abs(found.residual["training MACs"]) <= 0.01
     assert found.residual["macs"] > 0.5
 
 
