@@ -16,6 +16,7 @@ from cnn_jax.errors import BadInputError
 STEPS = "train.steps"
 NEAR = 4  # how far from proportional each number of a tuple may go
 TRIES = 12  # candidates that are really counted
+AROUND = 0.15  # share of a number within which it is searched where its price jumps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,8 +130,9 @@ def search(priced: Callable[[Any], float], start: Any, target: float, tolerance:
 
     factor = _bisect(lambda factor: known(scaled(factor)), target, tolerance / 4)
     if isinstance(start, float):
-        # Several numbers of channels are rounded, each at its own place: look around.
-        for change in np.linspace(-0.06, 0.06, 25):
+        # Many numbers of channels are rounded, each at its own place, so that prices jump: look
+        # around, near values first.
+        for change in sorted(np.linspace(-AROUND, AROUND, 121), key=abs):
             if min(abs(price - target) for price in memory.values()) <= tolerance * target:
                 break
             known(scaled(factor * (1 + change)))

@@ -252,7 +252,10 @@ def _match(arm: Arm, config: Config, control: Config, data: Data, memo: Memo, co
 
     def compute() -> dict[str, Any]:
         cost = step_time_ratio(control, data) if match.budget == "step_time" else None
-        return dataclasses.asdict(budget.solve(config, control, match, data, cost))
+        try:
+            return dataclasses.asdict(budget.solve(config, control, match, data, cost))
+        except BadInputError as error:
+            raise BadInputError(f"arm {arm.name!r}: {error}") from None
 
     found = memo.get(key, compute)
     value, before = (
