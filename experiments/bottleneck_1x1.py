@@ -7,7 +7,7 @@ Papers: Szegedy et al. 2014, figure 2 (naive and reduced inception modules); He 
 equal budget the reduced form has the lower test error, because it affords more channels; the
 linear arm, whose reductions have no ReLU, tells low rank from the extra non-linearity. Controls:
 reduced inception, the basic block, a squeeze ratio of 0.125. Budgets: matched by width, once for
-MACs and once for parameters, within 1 % (squeeze ratios 2 %, 4 % on digits). Seeds: 2, 3, 5.
+MACs and once for parameters, within 1 %, at worst 4 % (squeeze ratios on digits). Seeds: 2, 3, 5.
 """
 
 import sys
@@ -36,8 +36,8 @@ def arms(preset: str) -> list[Arm]:
         net |= {"model.modules": ("3a",) if smoke else ("3a", "3b")}
     name, linear = "inception reduced", net | {"model.linear": True}
     found = [Arm(name, net), Arm("inception linear", linear, name, ["model.linear"])]
-    naive = net | {"model.reduce": False}
-    found += matched("inception naive", naive, name, "model.reduce", "model.width", budgets)
+    naive, near = net | {"model.reduce": False}, 0.02 if paper else 0.01
+    found += matched("inception naive", naive, name, "model.reduce", "model.width", budgets, near)
     net = {"model.name": "resnet20", "model.shortcut": "B"}
     net |= {"model.stages": (3, 3, 3) if paper else (1, 1, 1)}
     net |= {"model.widths": (16, 32, 64) if paper else (8, 16, 32)}
