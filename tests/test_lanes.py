@@ -32,7 +32,10 @@ def config(seed: int, model: str = "mlp", **fields) -> configs.Config:
     made.data.image_size = 32 if model == "vgg11_bn" else 8
     made.data.batch_size = 16
     made.data.augment = {"pad_crop": {"padding": 2}}
-    made.optim.name, made.optim.learning_rate = "adam", 0.003
+    # Not Adam where a bias has BatchNorm behind it: its gradient is rounding alone, which Adam
+    # scales up to whole steps.
+    rule = ("sgd", 0.003) if model == "vgg11_bn" else ("adam", 0.003)
+    made.optim.name, made.optim.learning_rate = rule
     made.train.steps, made.train.log_every, made.train.precision = STEPS, 2, "float64"
     made.eval.every, made.checkpoint.every, made.checkpoint.keep = 3, 2, 5
     made.seed = seed
@@ -72,7 +75,8 @@ def test_a_lane_is_the_solo_run(model, together, tmp_path):
     first = weights(folder / "3")
     for path, expected in of_solo.items():
         np.testing.assert_allclose(in_lane[path], expected, rtol=1e-9, atol=1e-12, err_msg=path)
-        assert not np.allclose(first[path], expected), f"{path} is that of another seed"
+        if "kernel" in path:
+            assert not np.allclose(first[path], expected), f"{path} is that of another seed"
     lines = [read_metrics(each / "metrics.jsonl") for each in (folder / "4", tmp_path / "run")]
     assert [(line["step"], line["split"]) for line in lines[0]] == [
         *[(2, "train"), (3, "validation"), (4, "train")],
@@ -107,8 +111,8 @@ def test_lanes_go_on_from_different_steps_with_the_same_bits(together, tmp_path)
 def test_a_lane_that_fails_leaves_the_others_alone(together, tmp_path, monkeypatch):
     from cnn_jax.programs import Programs
 
-    def wild(self, seed: int):
-        state = begin(self, seed)
+    def wild(self, seed: int, given=None):
+        state = begin(self, seed, given)
         factor = np.nan if seed == 3 else 1
         return state.replace(variables=jax.tree.map(lambda x: factor * x, state.variables))
 
