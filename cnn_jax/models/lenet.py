@@ -153,7 +153,8 @@ class LeNet5(nn.Module):
     initialisation.
     ``downsample`` says what halves the maps: ``pool``, a 2×2 max-pool; ``avg``, a 2×2
     average-pool; ``stride``, the convolution before it, with stride 2; ``conv``, a 2×2 convolution
-    with stride 2 and ReLU. ``dropout`` acts before F6 and before the head.
+    with stride 2 and ReLU; ``blur``, a max-pool that does not alias. ``dropout`` acts before F6
+    and before the head.
     On 32x32x1 images with 10 classes: 61,706 parameters, 416,520 multiply-adds.
     """
 

@@ -16,8 +16,8 @@ class VGG(nn.Module):
     """Five stages of 3×3 convolutions, each ended by a 2×2 max-pool, and three dense layers.
 
     Stage i has ``stages[i]`` convolutions of ``width`` x 1, 2, 4, 8, 8 channels. ``downsample``:
-    ``pool`` as published; ``avg``, ``stride`` or ``conv`` in its place (``blocks.halve``). Images
-    of another size than 224×224 are averaged to 7×7 before the dense layers, as torchvision does.
+    ``pool`` as published; ``avg``, ``stride``, ``conv``, ``blur`` instead (see ``blocks.halve``).
+    Images of another size than 224×224 are averaged to 7×7 before the dense layers, as torchvision does.
     Kernels start as He et al. 2015 initialise them, where the paper starts the deep nets from
     shallow ones.
     """
