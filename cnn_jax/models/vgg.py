@@ -17,9 +17,9 @@ class VGG(nn.Module):
 
     Stage i has ``stages[i]`` convolutions of ``width`` x 1, 2, 4, 8, 8 channels. ``downsample``:
     ``pool`` as published; ``avg``, ``stride``, ``conv``, ``blur`` instead (see ``blocks.halve``).
-    Images of another size than 224×224 are averaged to 7×7 before the dense layers, as torchvision does.
-    Kernels start as He et al. 2015 initialise them, where the paper starts the deep nets from
-    shallow ones.
+    Images of another size than 224×224 are averaged to 7×7 before the dense layers, as
+    torchvision does. Kernels start as He et al. 2015 initialise them, where the paper starts the
+    deep nets from shallow ones.
     """
 
     num_classes: int
