@@ -2,8 +2,8 @@
 
 from typing import Any
 
-import torch
-from torch import nn
+import torch  # pyright: ignore[reportMissingImports]
+from torch import nn  # pyright: ignore[reportMissingImports]
 
 from cnn_jax.transfer.reference import reference_network
 

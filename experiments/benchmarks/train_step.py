@@ -151,9 +151,9 @@ def jax_step(name: str, side: str, precision: str):
 
 def torch_step(name: str, side: str, precision: str):
     """Return (the step, its number of parameters, its peak) of PyTorch, eager or compiled."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
     import torch_networks
-    from torch.nn import functional
+    from torch.nn import functional  # pyright: ignore[reportMissingImports]
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     images, labels = batch_of(name)
