@@ -102,7 +102,13 @@ def test_sigkill_at_random_moments(whole, tmp_path):
     assert_same(folder, whole)
 
 
-@pytest.mark.parametrize(("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("signum", "status"),
+    [
+        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),  # 20 s of fast tests' time
+    ],
+)
 def test_a_signal_saves_and_exits(whole, tmp_path, signum, status):
     folder = tmp_path / "run"
     process = start(folder)
