@@ -273,12 +273,11 @@ class _Lanes:
             each = (jax.tree.map(itemgetter(i), sums) for i in range(self.places))
             return jax.tree.map(kept, new, state), list(each)
 
-        deterministic = experiment.config.train.deterministic
         self._dispatch = compilation.Once(
             jax.jit(step, donate_argnums=0, out_shardings=alike),
             "the training step of lanes",
             (*SEVERAL, "going"),
-            compilation.deterministic_options() if deterministic else None,
+            compilation.options(deterministic=experiment.config.train.deterministic),
         )
         self._state = jax.device_put(self._state, alike)
         self._view = jax.jit(

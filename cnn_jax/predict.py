@@ -15,7 +15,7 @@ from cnn_jax.data import decode, resident
 from cnn_jax.data.subsample import Subsample
 from cnn_jax.errors import BadInputError
 from cnn_jax.ops.geometry import pair
-from cnn_jax.run import load_step
+from cnn_jax.restored import load_step
 
 BATCH = 64
 

@@ -6,9 +6,7 @@ baseline takes seconds (Alain & Bengio 2016 for the probe).
 """
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -27,6 +25,7 @@ from cnn_jax.start import given_variables, source_digest
 from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
 from cnn_jax.train.state import init_state
 from cnn_jax.transfer.regimes import stages
+from cnn_jax.whole import written
 
 BATCH = 256
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # inverse weights of the probe's L2 penalty
@@ -107,10 +106,8 @@ def _kept(experiment: Experiment, part: Part | Stream) -> np.ndarray:
             _batches(experiment, part),
         )
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(f"{file}.{os.getpid()}")
-        with temporary.open("wb") as out:
-            np.save(out, made)
-        temporary.replace(file)
+        with written(file) as temporary:
+            np.save(temporary, made)
     return np.load(file)
 
 

@@ -136,8 +136,7 @@ class _Compiled:
         names: tuple[str, ...],
         name: str,
     ):
-        deterministic = experiment.config.train.deterministic
-        options = compilation.deterministic_options() if deterministic else None
+        options = compilation.options(deterministic=experiment.config.train.deterministic)
         self._starts = [start for start, _ in experiment.phases]
         self._programs = [
             compilation.Once(

@@ -22,7 +22,7 @@ from cnn_jax.data.parts import Part, Stream
 from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import Experiment, assemble, input_shape
 from cnn_jax.predict import read_images, sizes, with_data
-from cnn_jax.run import load_step
+from cnn_jax.restored import load_step
 from cnn_jax.train.logging import TEST, read_metrics
 
 IMAGES = 6  # test images that are looked at unless files are given

@@ -63,12 +63,13 @@ def hurried(function: Any, *args: Any) -> Callable[..., Any]:
     return function.lower(*args).compile(compiler_options=options)
 
 
-def deterministic_options() -> dict[str, Any]:
-    """Return the compiler's options that make repeated runs equal bit for bit.
+def options(*, deterministic: bool) -> dict[str, Any]:
+    """Return the compiler's options; ``deterministic`` makes repeated runs equal bit for bit.
 
-    Only GPUs need one: the CPU's and the TPU's programs are deterministic as they are.
+    Only GPUs need one for that: the CPU's and the TPU's programs are deterministic as they are.
     """
-    return {"xla_gpu_deterministic_ops": True} if jax.default_backend() == "gpu" else {}
+    gpu = jax.default_backend() == "gpu"
+    return {"xla_gpu_deterministic_ops": True} if deterministic and gpu else {}
 
 
 def keep_compiled(folder: Path) -> None:
