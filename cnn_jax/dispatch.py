@@ -72,7 +72,7 @@ def _of_experiment(
     phase: int = -1,
 ) -> Any:
     config = experiment.config
-    return make(
+    made = make(
         experiment.module,
         experiment.optimizer(),
         seed=config.seed if seed is None else seed,
@@ -83,6 +83,7 @@ def _of_experiment(
         axis=axis,
         trained=experiment.phases[phase][1],
     )
+    return experiment.computed(made)
 
 
 # (experiment, *, axis, seed, phase) -> the pure step (state, batch) -> (state, metrics) and the

@@ -1,6 +1,7 @@
 """An experiment: a config with what it stands for — the data's parts and the network."""
 
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from cnn_jax import config as configs
-from cnn_jax import keys, models
+from cnn_jax import keys, models, ops
 from cnn_jax.config import Config
 from cnn_jax.data import augment, builders, resident, sources
 from cnn_jax.data.constants import Constants
@@ -218,6 +219,18 @@ class Experiment:
             return made | {"image": self.scaled(images)}
 
         return batch
+
+    def computed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return ``function``, to be traced, with the operators that the config asks for."""
+        if not self.config.train.native:
+            return function
+
+        @functools.wraps(function)
+        def natively(*args: Any) -> Any:
+            with ops.native():
+                return function(*args)
+
+        return natively
 
     def scaled(self, images: jax.Array) -> jax.Array:
         """Return images in 0..255 as the network takes them."""

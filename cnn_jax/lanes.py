@@ -90,7 +90,7 @@ class _Lane(Programs):
         """Be the programs of ``experiment``."""
         self._shared = self._lanes.programs(experiment)
         self.mesh, self.layout = self._shared.mesh, self._shared.layout
-        self.record = {"lanes": self._lanes.places}
+        self.record = self._shared.record | {"lanes": self._lanes.places}
         return self
 
     def evaluate(

@@ -11,9 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from cnn_jax import dispatch, distributed, feed, keys
+from cnn_jax import dispatch, distributed, feed, keys, native
 from cnn_jax.data import resident
+from cnn_jax.data.cache import cache_dir
 from cnn_jax.data.parts import Part, Stream
+from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import Experiment
 from cnn_jax.train import compilation, loop, metrics, parallel, state, step
 from cnn_jax.train.clock import DATA, Clock
@@ -47,6 +49,8 @@ class Programs:
         shapes = jax.eval_shape(experiment.initial_state)
         cut = experiment.config.train.shard_state
         self.layout = parallel.state_shardings(shapes, self.mesh, cut=cut)
+        if experiment.config.train.native:
+            self.record = {"onednn": _load_native(self.mesh)}
         self._evaluate = evaluation(experiment, self.mesh)
         self._draw = jax.jit(experiment.initial_state, out_shardings=self.layout)
 
@@ -71,6 +75,14 @@ class Programs:
     def stop_agreed(self, told: bool, dispatches: int) -> bool:
         """Return whether the run stops now; see ``distributed.stop_agreed``."""
         return distributed.stop_agreed(told, dispatches)
+
+
+def _load_native(mesh: Mesh) -> str:
+    """Make ``train.native`` computable; return oneDNN's version."""
+    if [device.platform for device in mesh.devices.flat] != ["cpu"]:
+        kinds = ", ".join(device.device_kind for device in mesh.devices.flat)
+        raise BadInputError(f"train.native computes on one CPU device, not on {kinds}")
+    return native.load(cache_dir() / "native")
 
 
 def place(part: Part | Stream, mesh: Mesh) -> Data:
@@ -251,7 +263,9 @@ def evaluation(experiment: Experiment, mesh: Mesh) -> Callable[..., dict[str, An
     examples are put into, int32 ``[N]``.
     """
     section = experiment.config.data
-    eval_step = step.make_eval_step(experiment.module)
+    if experiment.config.train.native:
+        _load_native(mesh)
+    eval_step = experiment.computed(step.make_eval_step(experiment.module))
     over_devices = parallel.batched(mesh)
     batch_size = -(-section.batch_size // mesh.size) * mesh.size  # devices share it evenly
     compiled = partial(jax.jit, out_shardings=parallel.replicated(mesh))

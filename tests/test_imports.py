@@ -15,6 +15,7 @@ ROOT = Path(cnn_jax.__file__).parent
 FLOORS = [
     {"errors", "keys", "memory", "batch", "distributed", "shortcuts", "whole"},
     {"ops"},
+    {"native"},
     {"layers"},
     {"blocks"},
     {"models", "data", "train"},

@@ -6,8 +6,8 @@ what the ReLU saw: the gradient passes g where x > 0, the deconvolution network 
 2014, figure 1). Everything else is differentiated as ever: a convolution's derivative is the
 transposed filter and a max-pool's the switch.
 
-The ReLUs are found in the traced program, as a maximum of something and zero, so that it does not
-matter by which function a network calls them.
+The ReLUs are found in the traced program, as a maximum of something and zero or as the ReLU of a
+sum, so that it does not matter by which function a network calls them.
 """
 
 import functools
@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
+
+from cnn_jax.ops.activation import ADD_RELU
 
 Rule = Literal["guided", "deconvnet"]
 
@@ -58,16 +60,17 @@ def count(function: Callable[..., Any], *args: Any) -> int:
 
 def _count(jaxpr: core.Jaxpr) -> int:
     inner = [_inner(eqn) for eqn in jaxpr.eqns]
-    own = sum(_operand(eqn) is not None for eqn in jaxpr.eqns)
+    own = sum(bool(_operands(eqn)) for eqn in jaxpr.eqns)
     return own + sum(_count(program.jaxpr) for program in inner if program is not None)
 
 
-def _operand(eqn: Any) -> Any:
-    """Return what a ReLU is applied to, or None for any other equation."""
-    if eqn.primitive.name != "max":
-        return None
-    a, b = eqn.invars
-    return a if _is_zero(b) else b if _is_zero(a) else None
+def _operands(eqn: Any) -> list[Any]:
+    """Return that whose sum a ReLU is applied to; nothing for any other equation."""
+    if eqn.primitive.name == ADD_RELU:
+        return eqn.invars
+    if eqn.primitive.name != "max" or not any(map(_is_zero, eqn.invars)):
+        return []
+    return [next((atom for atom in eqn.invars if not _is_zero(atom)), eqn.invars[0])]
 
 
 def _is_zero(atom: Any) -> bool:
@@ -91,7 +94,7 @@ def _is_relu(jaxpr: core.Jaxpr) -> bool:
         return False
     (eqn,) = jaxpr.eqns
     inner = _inner(eqn)
-    return _operand(eqn) is not None or (inner is not None and _is_relu(inner.jaxpr))
+    return bool(_operands(eqn)) or (inner is not None and _is_relu(inner.jaxpr))
 
 
 def _run(jaxpr: core.Jaxpr, consts: Sequence[Any], args: Sequence[Any], rule: Rule) -> list[Any]:
@@ -103,9 +106,9 @@ def _run(jaxpr: core.Jaxpr, consts: Sequence[Any], args: Sequence[Any], rule: Ru
         return atom.val if isinstance(atom, core.Literal) else known[atom]
 
     for eqn in jaxpr.eqns:
-        inner, operand = _inner(eqn), _operand(eqn)
-        if operand is not None:
-            results = [relu(value(operand), rule)]
+        inner, operands = _inner(eqn), _operands(eqn)
+        if operands:
+            results = [relu(functools.reduce(jnp.add, map(value, operands)), rule)]
         elif inner is not None:
             results = _run(inner.jaxpr, inner.consts, [value(a) for a in eqn.invars], rule)
         else:

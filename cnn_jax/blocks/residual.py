@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers, shortcuts
+from cnn_jax import layers, ops, shortcuts
 from cnn_jax.blocks.conv import ModuleDef
 from cnn_jax.errors import BadInputError
 
@@ -28,12 +28,12 @@ def pad_shortcut(x: jax.Array, features: int, stride: int) -> jax.Array:
     return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (new // 2, new - new // 2)))
 
 
-def _add_shortcut(block: "BasicBlock | BottleneckBlock", x, y, *, train: bool):
-    """Return ``y`` plus the shortcut of ``x`` that the block's field asks for."""
+def _joined(block: "BasicBlock | BottleneckBlock", x, y, *, train: bool):
+    """Return the ReLU of ``y`` plus the shortcut of ``x`` that the block's field asks for."""
     if block.shortcut not in ("A", "B", "C", None):
         raise BadInputError(f"shortcut is 'A', 'B', 'C' or None, not {block.shortcut!r}")
     if block.shortcut is None:
-        return y
+        return nn.relu(y)
     fits = x.shape[-1] == y.shape[-1] and block.stride == 1
     if fits and block.shortcut != "C":
         skip = x
@@ -44,7 +44,7 @@ def _add_shortcut(block: "BasicBlock | BottleneckBlock", x, y, *, train: bool):
         proj = block.conv(width, field, stride, padding="valid", use_bias=False, name="proj")
         skip = block.norm(name="proj_bn")(proj(x), train=train)
     shortcuts.note(block, y, skip)
-    return y + skip
+    return ops.add_relu(y, skip)
 
 
 class BasicBlock(nn.Module):
@@ -68,7 +68,7 @@ class BasicBlock(nn.Module):
         y = nn.relu(self.norm(name="bn1")(y, train=train))
         y = self.conv(self.features, 3, use_bias=False, name="conv2")(y)
         y = self.norm(name="bn2")(y, train=train)
-        return nn.relu(_add_shortcut(self, x, y, train=train))
+        return _joined(self, x, y, train=train)
 
 
 class BottleneckBlock(nn.Module):
@@ -97,4 +97,4 @@ class BottleneckBlock(nn.Module):
         y = nn.relu(self.norm(name="bn2")(y, train=train))
         y = self.conv(4 * self.features, 1, use_bias=False, name="conv3")(y)
         y = self.norm(name="bn3")(y, train=train)
-        return nn.relu(_add_shortcut(self, x, y, train=train))
+        return _joined(self, x, y, train=train)

@@ -90,6 +90,8 @@ def _check_train(train: Config, part: int) -> None:
     known = profile is None or profile_steps(profile) is not None
     _need(known, "train.profile", profile, "START:STOP, two steps such as 100:110")
     _need(train.precision in PRECISIONS, "train.precision", train.precision, " | ".join(PRECISIONS))
+    single = train.precision != "float64"
+    _need(single or not train.native, "train.native", True, "False under train.precision=float64")
     steps, epochs, often = train.steps, train.epochs, train.steps_per_call
     _need(steps is None or steps >= 1, "train.steps", steps, "at least 1")
     _need(epochs is None or epochs > 0, "train.epochs", epochs, "above 0")

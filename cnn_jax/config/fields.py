@@ -73,6 +73,7 @@ def base_config() -> Config:
                 "steps_per_call": placeholder(int),  # steps a dispatch; chosen by platform if unset
                 "stat_batch": placeholder(int),  # examples that BatchNorm normalises together
                 "deterministic": False,  # bit-identical repetition on GPUs too, at some speed
+                "native": False,  # convolutions by oneDNN, on a CPU (extra native)
                 "writers": (),  # beside metrics.jsonl: tensorboard, wandb
                 # Steps from one measurement of the gradient flow (flow.jsonl) to the next, each of
                 # which costs about a step; none if unset.

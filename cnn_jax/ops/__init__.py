@@ -1,14 +1,16 @@
 """Operators on arrays: convolution, pooling, normalisation. No Flax, no state, no files."""
 
+from cnn_jax.ops.activation import add_relu
 from cnn_jax.ops.conv import conv2d, convolve2d, depthwise_conv2d
 from cnn_jax.ops.filters import FILTERS
 from cnn_jax.ops.geometry import conv_weights, output_size, same_padding
 from cnn_jax.ops.norm import batch_norm, local_response_norm
 from cnn_jax.ops.pool import avg_pool, global_avg_pool, max_pool
-from cnn_jax.ops.primitive import stock
+from cnn_jax.ops.primitive import native, stock
 
 __all__ = [
     "FILTERS",
+    "add_relu",
     "avg_pool",
     "batch_norm",
     "conv2d",
@@ -18,6 +20,7 @@ __all__ = [
     "global_avg_pool",
     "local_response_norm",
     "max_pool",
+    "native",
     "output_size",
     "same_padding",
     "stock",

@@ -5,15 +5,20 @@ its derivatives by them - ``convolve`` (x, w), ``input_gradient`` (g, w) and ``k
 (x, g) - are linear in two. The three are each other's transposes, so together they are closed
 under every derivative, forward or reverse, of any order.
 
-For the CPU, ``cnn_jax.ops.cpu`` says how they are computed; elsewhere it is XLA's convolution.
+For the CPU, ``cnn_jax.ops.cpu`` says how they are computed, or oneDNN does it where ``native()`` is
+in force; elsewhere it is XLA's convolution.
 """
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 from jax.interpreters import ad
 
 from cnn_jax.ops import cpu
+from cnn_jax.ops.cpu import onednn
 from cnn_jax.ops.geometry import Geometry
-from cnn_jax.ops.primitive import bind, define
+from cnn_jax.ops.primitive import bind, define, is_native
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
@@ -43,53 +48,75 @@ def _xla_kernel_gradient(x, g, *, geometry: Geometry, field):
     return jax.linear_transpose(lambda w: xla_convolve(x, w, geometry=geometry), w)(g)[0]
 
 
-_convolve = define("convolve", xla_convolve, cpu=cpu.convolve, images=(True, False))
-_input_gradient = define(
-    "convolve_input_gradient",
-    _xla_input_gradient,
-    cpu=cpu.input_gradient,
-    images=(True, False),
-)
-_kernel_gradient = define(
-    "convolve_kernel_gradient",
-    _xla_kernel_gradient,
-    cpu=cpu.kernel_gradient,
-    images=(False, False),
-)
+class Maps(NamedTuple):
+    """The three maps, computed by somebody."""
+
+    convolve: Callable[..., jax.Array]
+    input_gradient: Callable[..., jax.Array]
+    kernel_gradient: Callable[..., jax.Array]
+
+
+def _closed(prefix: str, on_cpu: Any, *, unrolled: bool = False) -> Maps:
+    """Return the maps as primitives whose derivatives are again among them.
+
+    Args:
+        prefix: of their names.
+        on_cpu: has functions of the maps' names that compute them on the CPU.
+        unrolled: see ``define``.
+    """
+    alike, kernels = {"images": (True, False), "unrolled": unrolled}, (False, False)
+    forward = define(f"{prefix}convolve", xla_convolve, cpu=on_cpu.convolve, **alike)
+    backward = define(
+        f"{prefix}convolve_input_gradient",
+        _xla_input_gradient,
+        cpu=on_cpu.input_gradient,
+        **alike,
+    )
+    across = define(
+        f"{prefix}convolve_kernel_gradient",
+        _xla_kernel_gradient,
+        cpu=on_cpu.kernel_gradient,
+        **alike | {"images": kernels},
+    )
+
+    def convolve(x, w, *, geometry: Geometry):
+        return bind(forward, x, w, geometry=geometry)
+
+    def input_gradient(g, w, *, geometry: Geometry, size):
+        return bind(backward, g, w, geometry=geometry, size=size)
+
+    def kernel_gradient(x, g, *, geometry: Geometry, field):
+        return bind(across, x, g, geometry=geometry, field=field)
+
+    # Each rule takes the cotangent of the result and gives that of the argument it is named after.
+    ad.defbilinear(
+        forward,
+        lambda ct, x, w, geometry: input_gradient(ct, w, geometry=geometry, size=x.aval.shape[1:3]),
+        lambda ct, x, w, geometry: kernel_gradient(
+            x, ct, geometry=geometry, field=w.aval.shape[:2]
+        ),
+    )
+    ad.defbilinear(
+        backward,
+        lambda ct, g, w, geometry, size: convolve(ct, w, geometry=geometry),
+        lambda ct, g, w, geometry, size: kernel_gradient(
+            ct, g, geometry=geometry, field=w.aval.shape[:2]
+        ),
+    )
+    ad.defbilinear(
+        across,
+        lambda ct, x, g, geometry, field: input_gradient(
+            g, ct, geometry=geometry, size=x.aval.shape[1:3]
+        ),
+        lambda ct, x, g, geometry, field: convolve(x, ct, geometry=geometry),
+    )
+    return Maps(convolve, input_gradient, kernel_gradient)
+
+
+OURS = _closed("", cpu)
+NATIVE = _closed("native_", onednn, unrolled=True)
 
 
 def convolve(x: jax.Array, w: jax.Array, *, geometry: Geometry) -> jax.Array:
     """Cross-correlate ``x`` [N, H, W, C] with ``w`` [kh, kw, C / groups, O]."""
-    return bind(_convolve, x, w, geometry=geometry)
-
-
-def input_gradient(g: jax.Array, w: jax.Array, *, geometry: Geometry, size) -> jax.Array:
-    """Return the gradient of images of ``size``, given that of the result, ``g``."""
-    return bind(_input_gradient, g, w, geometry=geometry, size=size)
-
-
-def kernel_gradient(x: jax.Array, g: jax.Array, *, geometry: Geometry, field) -> jax.Array:
-    """Return the gradient of filters of ``field``, given that of the result, ``g``."""
-    return bind(_kernel_gradient, x, g, geometry=geometry, field=field)
-
-
-# Each rule takes the cotangent of the result and gives that of the argument it is named after.
-ad.defbilinear(
-    _convolve,
-    lambda ct, x, w, geometry: input_gradient(ct, w, geometry=geometry, size=x.aval.shape[1:3]),
-    lambda ct, x, w, geometry: kernel_gradient(x, ct, geometry=geometry, field=w.aval.shape[:2]),
-)
-ad.defbilinear(
-    _input_gradient,
-    lambda ct, g, w, geometry, size: convolve(ct, w, geometry=geometry),
-    lambda ct, g, w, geometry, size: kernel_gradient(
-        ct, g, geometry=geometry, field=w.aval.shape[:2]
-    ),
-)
-ad.defbilinear(
-    _kernel_gradient,
-    lambda ct, x, g, geometry, field: input_gradient(
-        g, ct, geometry=geometry, size=x.aval.shape[1:3]
-    ),
-    lambda ct, x, g, geometry, field: convolve(x, ct, geometry=geometry),
-)
+    return (NATIVE if is_native() else OURS).convolve(x, w, geometry=geometry)

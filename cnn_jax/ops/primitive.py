@@ -2,6 +2,9 @@
 
 ``define`` makes one out of plain functions of arrays. Derivatives are added by those who know
 them; the rules for shapes, ``vmap``, evaluation outside jit and lowering are the same for all.
+
+Whose operators compute is chosen when a function is traced, by ``stock()`` and ``native()``, and is
+part of jit's cache key, so that one function can be compiled in several ways in one program.
 """
 
 import math
@@ -13,16 +16,25 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 
-_stock = jax.make_user_context(False)
+_OURS, _STOCK, _NATIVE = range(3)
+_whose = jax.make_user_context(_OURS)
 
 
 def stock():
     """Compute with XLA's own operators in this context: no formulation of this project.
 
-    The choice is made when a function is traced and is part of jit's cache key, so that one
-    function can be compiled both ways in one program. ``with ops.stock(): ...``
+    ``with ops.stock(): ...``
     """
-    return _stock(True)
+    return _whose(_STOCK)
+
+
+def native():
+    """Convolve with oneDNN in this context, on a CPU and in float32; else as without it.
+
+    ``cnn_jax.native.load`` has to be called before such a program is run.
+    ``with ops.native(): ...``
+    """
+    return _whose(_NATIVE)
 
 
 def is_stock(*arrays: jax.Array) -> bool:
@@ -30,7 +42,12 @@ def is_stock(*arrays: jax.Array) -> bool:
 
     Explicit sharding types need a rule for each operator, which XLA's own have.
     """
-    return _stock.value or any(any(jax.typeof(a).sharding.spec) for a in arrays)
+    return _whose.value == _STOCK or any(any(jax.typeof(a).sharding.spec) for a in arrays)
+
+
+def is_native() -> bool:
+    """Tell whether ``native()`` is in force."""
+    return _whose.value == _NATIVE
 
 
 def define(
@@ -40,6 +57,7 @@ def define(
     cpu: Callable | None = None,
     images: tuple[bool, ...] = (),
     multiple_results: bool = False,
+    unrolled: bool = False,
 ) -> Primitive:
     """Return a primitive that computes ``default(*arrays, **params)``.
 
@@ -51,6 +69,8 @@ def define(
         images: for each argument, whether its first axis is the batch that the results have
             too; ``vmap`` over such arguments alone makes that batch larger.
         multiple_results: whether the functions return a tuple.
+        unrolled: whether ``vmap`` over other arguments binds the primitive once for each example
+            instead of computing ``default`` under ``vmap``.
     """
     prim = Primitive(name)
     prim.multiple_results = multiple_results
@@ -73,7 +93,11 @@ def define(
 
     def batch(args, dims, **params):
         size = next(a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None)
-        if any(d is not None and not image for d, image in zip(dims, images, strict=True)):
+        more = any(d is not None and not image for d, image in zip(dims, images, strict=True))
+        if more and unrolled:
+            each = [prim.bind(*map(partial(_take, i), args, dims), **params) for i in range(size)]
+            out = jax.tree.map(lambda *outs: jnp.stack(outs), *each)
+        elif more:
             out = jax.vmap(partial(default, **params), in_axes=tuple(dims))(*args)
         else:
             out = prim.bind(*map(partial(_merge, size), args, dims, images), **params)
@@ -118,6 +142,10 @@ def _vary(a, axes):
 def _widen(a):
     narrow = jnp.issubdtype(a.dtype, jnp.floating) and a.dtype.itemsize < 4
     return a.astype(jnp.float32) if narrow else a
+
+
+def _take(i, a, dim):
+    return a if dim is None else jax.lax.index_in_dim(a, i, dim, keepdims=False)
 
 
 def _merge(size, a, dim, image):

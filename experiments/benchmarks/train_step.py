@@ -9,9 +9,11 @@ by step (``turns.py``), so that all see the same machine. ``--memory=own`` is wh
 with the memory setting of the command line, the others untouched; ``all`` gives it to every side
 (CPU and glibc only).
 
-Sides: ``ours``; ``flax``, the same networks on Flax's own layers (``flax_layers.py``); ``torch``,
-eager PyTorch, channels last but for LeNet-5; ``compiled``, torch.compile of it. The last two need
-the extra ``parity``. Networks with auxiliary heads train with them.
+Sides: ``ours``; ``native``, the same with oneDNN's convolutions (``train.native``, extra
+``native``; CPU and float32 only); ``flax``, the same networks on Flax's own layers
+(``flax_layers.py``); ``torch``, eager PyTorch, channels last but for LeNet-5; ``compiled``,
+torch.compile of it. The last two need the extra ``parity``. Networks with auxiliary heads train
+with them.
 
 The table: the median step in ms with its quartiles; images/s; how many times as fast as ``flax``
 and as ``torch``, of medians; seconds until the first step was ready (compilation, or PyTorch's
@@ -20,6 +22,7 @@ counted on every side and have to agree. It goes to --out as train_step.csv, .md
 """
 
 import argparse
+import contextlib
 import math
 import os
 import statistics
@@ -31,7 +34,8 @@ from typing import Any
 import tables  # beside this file, as a script's folder is on the path
 import turns
 
-SIDES = ("ours", "flax", "torch", "compiled")
+SIDES = ("ours", "native", "flax", "torch", "compiled")
+OURS = SIDES[:2]
 # name: (batch, image side, channels, classes); batches that 24 GB hold, as users choose them
 NETWORKS = {
     "lenet5": (256, 32, 1, 10),
@@ -80,7 +84,8 @@ def jax_step(name: str, side: str, precision: str):
     import optax
     from flax_layers import flax_layers
 
-    from cnn_jax import models
+    from cnn_jax import models, native, ops
+    from cnn_jax.data.cache import cache_dir
     from cnn_jax.train import optim, schedules, state
     from cnn_jax.train.step import make_train_step
 
@@ -94,11 +99,21 @@ def jax_step(name: str, side: str, precision: str):
     module = models.create(name, num_classes=classes, dtype=dtype)
     data = {"image": jnp.asarray(images, dtype), "label": jnp.asarray(labels, jnp.int32)}
 
-    if side == "ours":
+    if side in OURS:
         rate = schedules.make_schedule("constant", learning_rate=RATE, total_steps=1)
         optimizer = optim.make_optimizer("sgd", rate, momentum=MOMENTUM, weight_decay=DECAY)
         start = jax.jit(lambda: state.init_state(module, optimizer, images.shape[1:], 0, dtype))()
-        step = jax.jit(make_train_step(module, optimizer, seed=0), donate_argnums=0)
+        update = make_train_step(module, optimizer, seed=0)
+        context = contextlib.nullcontext
+        if side == "native":
+            native.load(cache_dir() / "native")
+            context = ops.native
+
+        def whole(state, batch):
+            with context():
+                return update(state, batch)
+
+        step = jax.jit(whole, donate_argnums=0)
         count, held = sum(x.size for x in jax.tree.leaves(start.variables["params"])), [start]
 
         def run() -> float:
@@ -190,7 +205,7 @@ def measure(name: str, sides: list[str], arguments: argparse.Namespace) -> list[
     """Time the sides of one network in turns; return a row for each."""
     workers, times, peaks = {}, {side: [] for side in sides}, {}
     for side in sides:  # prepared one after the other, so that compile times are comparable
-        tuned = side == "ours" or arguments.memory == "all"
+        tuned = side in OURS or arguments.memory == "all"
         own = [name, side, arguments.precision, str(int(tuned))]
         command = [sys.executable, str(Path(__file__).resolve()), "--worker", *own]
         workers[side] = turns.Worker(command, os.environ)
@@ -229,13 +244,18 @@ def measure(name: str, sides: list[str], arguments: argparse.Namespace) -> list[
     ]
 
 
-def means(table: list[tables.Row]) -> dict[str, float]:
-    """Return ours's geometric mean over the networks, of each ratio that was taken."""
-    found = {}
-    for column in ("of_flax", "of_torch"):
-        ratios = [row[column] for row in table if row["side"] == "ours" and row[column] != ""]
-        if ratios:
-            found[column] = round(statistics.geometric_mean(ratios), 2)
+def means(table: list[tables.Row]) -> list[str]:
+    """Return a remark on each geometric mean over the networks, of our sides' ratios."""
+    found = []
+    for side in OURS:
+        for column in ("of_flax", "of_torch"):
+            ratios = [row[column] for row in table if row["side"] == side and row[column] != ""]
+            if ratios:
+                mean, other = statistics.geometric_mean(ratios), column.removeprefix("of_")
+                found.append(
+                    f"`{side}`, geometric mean over {len(ratios)} networks: {mean:.2f} times "
+                    f"`{other}`; least {min(ratios)}."
+                )
     return found
 
 
@@ -282,10 +302,7 @@ def main() -> None:
         for row in measure(name, arguments.sides.split(","), arguments):
             tables.show(row, head=not table)
             table.append(row)
-    remarks = [
-        f"Ours, geometric mean over the networks: {ratio} times `{column.removeprefix('of_')}`."
-        for column, ratio in means(table).items()
-    ]
+    remarks = means(table)
     print("\n".join(remarks))
     if arguments.out:
         libraries = tables.versions("jax", "flax", "torch", "torchvision")

@@ -1,0 +1,62 @@
+"""Convolution by oneDNN: the library that PyTorch computes with on a CPU.
+
+The three maps of ``ops.convolution`` as calls of the foreign function that
+``cnn_jax.native.load`` registers. float32 only: wider arrays go to the other formulations.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnn_jax.ops import cpu
+from cnn_jax.ops.geometry import Geometry
+
+TARGET = "cnn_jax_convolve"
+
+_FORWARD, _INPUT_GRADIENT, _KERNEL_GRADIENT = range(3)  # as in native/convolution.cc
+
+
+def convolve(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array | None:
+    """Return the convolution."""
+    if not _takes(x, w, geometry):
+        return cpu.convolve(x, w, geometry)
+    shape = (x.shape[0], *geometry.output(x.shape[1:3], w.shape[:2]), w.shape[3])
+    return _call(_FORWARD, x, w, shape, geometry)
+
+
+def input_gradient(g: jax.Array, w: jax.Array, geometry: Geometry, size) -> jax.Array | None:
+    """Return the gradient of images of ``size``."""
+    if not _takes(g, w, geometry):
+        return cpu.input_gradient(g, w, geometry, size)
+    shape = (g.shape[0], *size, w.shape[2] * geometry.groups)
+    return _call(_INPUT_GRADIENT, g, w, shape, geometry)
+
+
+def kernel_gradient(x: jax.Array, g: jax.Array, geometry: Geometry, field) -> jax.Array | None:
+    """Return the gradient of filters of ``field``."""
+    if not _takes(x, g, geometry):
+        return cpu.kernel_gradient(x, g, geometry, field)
+    shape = (*field, x.shape[3] // geometry.groups, g.shape[3])
+    return _call(_KERNEL_GRADIENT, x, g, shape, geometry)
+
+
+def _takes(a: jax.Array, b: jax.Array, geometry: Geometry) -> bool:
+    padding = np.array(geometry.padding)
+    return a.dtype == b.dtype == jnp.float32 and bool((padding >= 0).all())
+
+
+def _call(which: int, a: jax.Array, b: jax.Array, shape, geometry: Geometry) -> jax.Array:
+    (top, bottom), (left, right) = geometry.padding
+    numbers = {
+        "stride": geometry.stride,
+        "low": (top, left),
+        "high": (bottom, right),
+        "dilation": geometry.dilation,
+    }
+    return jax.ffi.ffi_call(TARGET, jax.ShapeDtypeStruct(shape, jnp.float32))(
+        a,
+        b,
+        map=np.int64(which),
+        groups=np.int64(geometry.groups),
+        **{name: np.array(value, np.int64) for name, value in numbers.items()},
+    )

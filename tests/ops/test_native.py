@@ -1,0 +1,125 @@
+"""oneDNN's convolutions, where the extra ``native`` is installed, against the others."""
+
+import importlib.metadata
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+
+from cnn_jax import native, ops
+from tests.ops.test_conv import POINT, convolutions, whole_numbers
+
+HAS_ONEDNN = any(found.name == "onednn-cpu-gomp" for found in importlib.metadata.distributions())
+pytestmark = pytest.mark.skipif(not HAS_ONEDNN, reason="the extra 'native' is not installed")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded(cache):
+    assert native.load(cache / "native") == "3.2.0"
+
+
+def computed(function, *arrays):
+    """Return what a function gives, compiled with oneDNN and without."""
+
+    def natively(*arrays):
+        with ops.native():
+            return function(*arrays)
+
+    program = jax.jit(natively).lower(*arrays)
+    assert "cnn_jax_convolve" in program.as_text()
+    return program.compile()(*arrays), jax.jit(function)(*arrays)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@given(convolutions(), st.integers(0, 2**31))
+@example(((2, 9, 7, 4), (1, 1, 4, 6), (3, 2), POINT, 1, (1, 1)), 0)
+@example(((2, 9, 8, 20), (3, 3, 1, 20), (2, 2), ((1, 1), (1, 1)), 20, (1, 1)), 0)  # depthwise
+@example(((2, 9, 8, 3), (3, 2, 1, 6), (2, 3), ((1, 0), (0, 2)), 3, (2, 1)), 0)  # multiplier 2
+@example(((2, 33, 31, 16), (3, 3, 16, 32), (1, 1), ((1, 1), (1, 1)), 1, (1, 1)), 0)  # blocked
+@example(((4, 35, 35, 3), (7, 7, 3, 64), (2, 2), ((3, 3), (3, 3)), 1, (1, 1)), 0)  # a stem
+def test_values_and_gradients_are_exact(case, seed):
+    """Bit for bit the other formulations': whole numbers leave no rounding."""
+    shape, kernel, stride, padding, groups, dilation = case
+    size = [
+        (shape[1 + i] + sum(padding[i]) - (kernel[i] - 1) * dilation[i] - 1) // stride[i] + 1
+        for i in range(2)
+    ]
+    assume(min(size) > 0 and shape[0])
+    x, w, g = whole_numbers(seed, shape, kernel, (shape[0], *size, kernel[3]))
+    how = {"stride": stride, "padding": padding, "groups": groups, "dilation": dilation}
+
+    def function(x, w, g):
+        y, back = jax.vjp(lambda x, w: ops.conv2d(x, w, **how), x, w)
+        return y, *back(g)
+
+    for ours, theirs in zip(*computed(function, x, w, g), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_derivatives_of_derivatives_are_exact():
+    x, w = whole_numbers(0, (2, 6, 5, 4), (3, 3, 2, 6))
+
+    def cubes(x, w):
+        return (ops.conv2d(x, w, stride=2, padding=1, groups=2) ** 3).sum()
+
+    def curvature(x, w):
+        slopes = jax.grad(cubes, (0, 1))
+        return jax.jvp(slopes, (x, w), (jnp.ones_like(x), jnp.ones_like(w)))[1]
+
+    for ours, theirs in zip(*computed(curvature, x, w), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("axes", [(0, None), (None, 3), (0, 0)])
+def test_vmap_over_images_and_filters(axes):
+    shapes = [(2, 5, 5, 3), (3, 3, 3, 4)]
+    shapes = [s if a is None else (*s[:a], 3, *s[a:]) for s, a in zip(shapes, axes, strict=True)]
+    x, w = whole_numbers(0, *shapes)
+    together = jax.vmap(lambda x, w: ops.conv2d(x, w, padding=1), axes)
+    ours, theirs = computed(together, x, w)
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_each_type_keeps_its_precision():
+    """bfloat16 is widened and rounded once; float64 is not oneDNN's and loses nothing."""
+    x, w = whole_numbers(0, (2, 6, 6, 3), (3, 3, 3, 4))
+    half = [a.astype(jnp.bfloat16) for a in (x, w)]
+    ours, theirs = computed(lambda x, w: ops.conv2d(x, w), *half)
+    assert ours.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(ours, theirs)
+    with jax.enable_x64(True), ops.native():
+        wide = jnp.full((1, 3, 3, 1), 1 + 2.0**-40, jnp.float64)
+        assert ops.conv2d(wide, jnp.ones((1, 1, 1, 1), jnp.float64))[0, 0, 0, 0] == 1 + 2.0**-40
+
+
+def test_the_choice_is_part_of_jits_cache_key():
+    x, w = whole_numbers(0, (1, 4, 4, 2), (3, 3, 2, 2))
+    traces = []
+
+    @jax.jit
+    def function(x, w):
+        traces.append(None)
+        return ops.conv2d(x, w)
+
+    for _ in range(2):
+        function(x, w)
+        with ops.native():
+            function(x, w)
+        with ops.stock():
+            function(x, w)
+    assert len(traces) == 3
+
+
+def test_other_platforms_get_xlas_convolution():
+    x, w = whole_numbers(0, (1, 4, 4, 2), (3, 3, 2, 2))
+
+    def natively(x, w):
+        with ops.native():
+            return ops.conv2d(x, w)
+
+    program = jax.export.export(jax.jit(natively), platforms=["cuda"])(x, w).mlir_module()
+    assert "stablehlo.convolution" in program
+    assert "cnn_jax_convolve" not in program
