@@ -64,19 +64,16 @@ def _closed(prefix: str, on_cpu: Any, *, unrolled: bool = False) -> Maps:
         on_cpu: has functions of the maps' names that compute them on the CPU.
         unrolled: see ``define``.
     """
-    alike, kernels = {"images": (True, False), "unrolled": unrolled}, (False, False)
-    forward = define(f"{prefix}convolve", xla_convolve, cpu=on_cpu.convolve, **alike)
-    backward = define(
-        f"{prefix}convolve_input_gradient",
-        _xla_input_gradient,
-        cpu=on_cpu.input_gradient,
-        **alike,
+
+    def made(name: str, default: Callable, cpu: Callable, images: tuple[bool, bool]):
+        return define(prefix + name, default, cpu=cpu, images=images, unrolled=unrolled)
+
+    forward = made("convolve", xla_convolve, on_cpu.convolve, (True, False))
+    backward = made(
+        "convolve_input_gradient", _xla_input_gradient, on_cpu.input_gradient, (True, False)
     )
-    across = define(
-        f"{prefix}convolve_kernel_gradient",
-        _xla_kernel_gradient,
-        cpu=on_cpu.kernel_gradient,
-        **alike | {"images": kernels},
+    across = made(
+        "convolve_kernel_gradient", _xla_kernel_gradient, on_cpu.kernel_gradient, (False, False)
     )
 
     def convolve(x, w, *, geometry: Geometry):

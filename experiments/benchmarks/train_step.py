@@ -109,11 +109,11 @@ def jax_step(name: str, side: str, precision: str):
             native.load(cache_dir() / "native")
             context = ops.native
 
-        def whole(state, batch):
+        def step(state, batch):
             with context():
                 return update(state, batch)
 
-        step = jax.jit(whole, donate_argnums=0)
+        step = jax.jit(step, donate_argnums=0)
         count, held = sum(x.size for x in jax.tree.leaves(start.variables["params"])), [start]
 
         def run() -> float:

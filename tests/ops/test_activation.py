@@ -53,7 +53,9 @@ def flops(add_relu, blocks):
 
     weights = [jnp.ones((3, 3, 4, 4))] * blocks
     compiled = jax.jit(jax.grad(loss)).lower(weights, jnp.ones((2, 8, 8, 4))).compile()
-    return compiled.cost_analysis()["flops"]
+    costs = compiled.cost_analysis()
+    assert costs is not None
+    return costs["flops"]
 
 
 def test_work_grows_with_depth_not_with_its_square():

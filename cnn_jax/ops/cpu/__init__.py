@@ -5,12 +5,15 @@ comments are its time over the formulation's (x86 with AVX-512, 2 cores, float32
 ``experiments/benchmarks/operators.py`` measures them again.
 """
 
+import math
+
 import jax
 
-from cnn_jax.ops.cpu import dense, depthwise
+from cnn_jax.ops.cpu import banded, dense, depthwise
 from cnn_jax.ops.geometry import Geometry
 
 _SMALL = 1 << 22  # values of an input
+_FEW = 1 << 16  # weights
 
 
 def _is_pointwise(field, geometry: Geometry) -> bool:
@@ -27,6 +30,8 @@ def convolve(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array | None
         return dense.pointwise(x, w, geometry)  # 1.1 to 2.5
     if _is_depthwise(w.shape, geometry):
         return depthwise.depthwise(x, w, geometry)  # 20 to 40
+    if banded.takes(x.shape[2], w.shape, geometry) and w.shape[3] < 16:
+        return banded.convolve(x, w, geometry)  # 1.4 to 4
     return None
 
 
@@ -36,6 +41,8 @@ def input_gradient(g: jax.Array, w: jax.Array, geometry: Geometry, size) -> jax.
         return dense.pointwise_input_gradient(g, w, geometry, size)  # 1.1 to 2.3
     if _is_depthwise(w.shape, geometry):
         return depthwise.depthwise_input_gradient(g, w, geometry, size)  # 30 to 180
+    if banded.takes(size[1], w.shape, geometry):
+        return banded.input_gradient(g, w, geometry, size)  # 1.4 to 5
     strided = max(geometry.stride) > 1
     if geometry.groups == 1 and strided:
         return dense.phased_input_gradient(g, w, geometry, size)  # 1.1 to 3
@@ -50,11 +57,14 @@ def kernel_gradient(x: jax.Array, g: jax.Array, geometry: Geometry, field) -> ja
     if _is_pointwise(field, geometry):
         # The pixels that a stride keeps would be stored from the forward pass on, which small
         # networks feel in their peak memory and hardly in their time.
-        if max(geometry.stride) > 1 and x.size <= _SMALL:
+        few = math.prod(w_shape) <= _FEW
+        if max(geometry.stride) > 1 and x.size <= _SMALL and few:
             return None
         return dense.pointwise_kernel_gradient(x, g, geometry)  # 2.7 to 5
     if _is_depthwise(w_shape, geometry):
         return depthwise.depthwise_kernel_gradient(x, g, geometry, field)  # 3 to 80
+    if banded.takes(x.shape[2], w_shape, geometry):
+        return banded.kernel_gradient(x, g, geometry, field)  # 1 to 3
     plain = geometry.groups == 1 and geometry.stride == geometry.dilation == (1, 1)
     if plain and g.shape[1] * g.shape[2] >= 96 * 96 and x.shape[3] >= 32:
         return dense.shifts_kernel_gradient(x, g, geometry, field)  # 2 to 4
