@@ -27,11 +27,12 @@ def place(part: Part, put: Callable[[np.ndarray], jax.Array]) -> Resident:
 
 
 class Shuffled:
-    """The rows of a run's batches, an epoch's permutation computed once."""
+    """The rows of a run's batches: an epoch's permutation computed once, and ahead of its use."""
 
     def __init__(self, seed: int, n: int, batch_size: int):
         self.seed, self._n, self._batch_size = seed, n, batch_size
         self._epoch, self._rows = -1, np.empty(0, np.int32)
+        self._drawn = {0: order.permutation(seed, 0, n)}  # compiles before a run's clock asks
 
     def locate(self, step: int) -> tuple[np.ndarray, int]:
         """Return int32 ``[2 n]``, the orders of the step's epoch and the next, and the offset.
@@ -40,7 +41,14 @@ class Shuffled:
         """
         epoch, offset = order.position(step, self._batch_size, self._n)
         if epoch != self._epoch:
-            orders = [order.permutation(self.seed, epoch + i, self._n) for i in (0, 1)]
+            # The one after the next is not waited for: a device computes it beside the steps.
+            self._drawn = {
+                wanted: self._drawn[wanted]
+                if wanted in self._drawn
+                else order.permutation(self.seed, wanted, self._n)
+                for wanted in range(epoch, epoch + 3)
+            }
+            orders = [self._drawn[epoch], self._drawn[epoch + 1]]
             self._epoch, self._rows = epoch, np.concatenate(orders)
         return self._rows, offset
 

@@ -1,13 +1,13 @@
 """A whole training step: ours, stock Flax and PyTorch, on the same networks.
 
     python experiments/benchmarks/train_step.py [--networks=NAME,...] [--sides=SIDE,...]
-        [--precision=float32|bfloat16] [--memory=own|all] [--repeats=N] [--out=DIR]
+        [--precision=float32|bfloat16] [--memory=own|all] [--batch=N] [--repeats=N] [--out=DIR]
 
 A step is forward, loss, backward, BatchNorm's statistics and SGD with momentum and weight decay,
 on a batch that lies on the device. Every side runs in a process of its own; they take turns step
 by step (``turns.py``), so that all see the same machine. ``--memory=own`` is what users get: ours
 with the memory setting of the command line, the others untouched; ``all`` gives it to every side
-(CPU and glibc only).
+(CPU and glibc only). ``--batch`` is for devices that hold more than the batches below.
 
 Sides: ``ours``; ``native``, the same with oneDNN's convolutions (``train.native``, extra
 ``native``; CPU and float32 only); ``flax``, the same networks on Flax's own layers
@@ -65,6 +65,12 @@ def worker(name: str, side: str, precision: str, tuned: bool) -> None:
     step()
     ready = time.perf_counter() - begin
     turns.serve({"ready": ready, "params": params, "tuned": done}, step, peak)
+
+
+def set_batch(name: str, batch: int | None) -> None:
+    """Let a network's batch be another, if one is given."""
+    if batch is not None:
+        NETWORKS[name] = (batch, *NETWORKS[name][1:])
 
 
 def batch_of(name: str) -> tuple[Any, Any]:
@@ -206,7 +212,7 @@ def measure(name: str, sides: list[str], arguments: argparse.Namespace) -> list[
     workers, times, peaks = {}, {side: [] for side in sides}, {}
     for side in sides:  # prepared one after the other, so that compile times are comparable
         tuned = side in OURS or arguments.memory == "all"
-        own = [name, side, arguments.precision, str(int(tuned))]
+        own = [name, side, arguments.precision, str(int(tuned)), str(NETWORKS[name][0])]
         command = [sys.executable, str(Path(__file__).resolve()), "--worker", *own]
         workers[side] = turns.Worker(command, os.environ)
     counts = {side: worker.ready["params"] for side, worker in workers.items()}
@@ -289,16 +295,19 @@ def main() -> None:
     parser.add_argument("--sides", default=",".join(SIDES))
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--memory", default="own", choices=("own", "all"))
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", nargs=5, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        name, side, precision, tuned = arguments.worker
+        name, side, precision, tuned, batch = arguments.worker
+        set_batch(name, int(batch))
         worker(name, side, precision, tuned == "1")
         return
     table = []
     for name in arguments.networks.split(","):
+        set_batch(name, arguments.batch)
         for row in measure(name, arguments.sides.split(","), arguments):
             tables.show(row, head=not table)
             table.append(row)
