@@ -66,6 +66,7 @@ def test_several_devices_are_refused(tmp_path):
 
 
 @needs_onednn
+@pytest.mark.slow
 def test_a_run_says_so_and_goes_on_with_the_same_bits(tmp_path):
     """Without its end and its last checkpoint, it comes to the same end again."""
     folder = tmp_path / "run"

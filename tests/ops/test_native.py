@@ -33,7 +33,7 @@ def computed(function, *arrays):
     return program.compile()(*arrays), jax.jit(function)(*arrays)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(convolutions(), st.integers(0, 2**31))
 @example(((2, 9, 7, 4), (1, 1, 4, 6), (3, 2), POINT, 1, (1, 1)), 0)
 @example(((2, 9, 8, 20), (3, 3, 1, 20), (2, 2), ((1, 1), (1, 1)), 20, (1, 1)), 0)  # depthwise
