@@ -7,7 +7,7 @@ images by heart.
 
     make demo
 
-Time: under a minute on 2 CPU cores. Result: 99.16 % of 359 test images (seed 0).
+Time: under a minute on 2 CPU cores. Result: 99.44 % of 359 test images (seed 0).
 """
 
 from cnn_jax.config import Config, base_config

@@ -6,8 +6,8 @@ max-pooling and a linear head, shifts of two pixels, ten epochs.
 
     cnn-jax train --config=configs/lenet5_mnist.py --config.data.dir=MNIST --workdir=runs/mnist
 
-where MNIST holds train/CLASS/* and test/CLASS/*. Time: three minutes on 2 CPU cores, the
-conversion of the folder included. Result: 99.37 % of 10,000 test images (seed 0).
+where MNIST holds train/CLASS/* and test/CLASS/*. Time: 70 s on 2 CPU cores, once the
+folder is converted (20 s). Result: 99.37 % of 10,000 test images (seed 0).
 """
 
 from cnn_jax.config import Config, base_config

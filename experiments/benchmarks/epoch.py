@@ -16,7 +16,8 @@ arrays, each turned into a Pillow image and transformed, as torchvision's MNIST 
 Every run is a process of its own, one after the other, sides in turns. An epoch is what passes from
 one evaluation's report to the next; the first, which starts with the process and holds imports,
 compilation and, for ours, the preparation of the data set (once in all), is listed apart. Medians,
-with the least and the most. ``accuracy`` shows that both sides learn.
+with the least and the most. ``accuracy`` shows that both sides learn. The table goes to --out as
+epoch_CASE.csv and .md.
 """
 
 import argparse
@@ -245,14 +246,14 @@ def main() -> None:
         case, side = arguments.loop.split(",")
         torch_loop(case, side, arguments.data, arguments.epochs, arguments.precision)
         return
-    table = []
-    for case in arguments.cases.split(","):
+    table, cases = [], arguments.cases.split(",")
+    for case in cases:
         for row in measure(case, arguments):
             tables.show(row, head=not table)
             table.append(row)
     if arguments.out:
         libraries = tables.versions("jax", "flax", "torch", "torchvision")
-        tables.write(arguments.out, "epoch", table, libraries)
+        tables.write(arguments.out, "_".join(["epoch", *cases]), table, libraries)
 
 
 if __name__ == "__main__":

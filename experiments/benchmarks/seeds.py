@@ -4,7 +4,7 @@ Hypothesis: where a step leaves the device idle, lanes (``vmap``) are faster tha
 a CPU is not idle, and XLA's grouped convolutions, which ``vmap`` makes of convolutions with a
 kernel a lane, are slow there. Control: one after the other, in one process.
 
-    python experiments/benchmarks/seeds.py --out=experiments/results/seeds
+    python experiments/benchmarks/seeds.py --out=experiments/results/benchmarks
 
 LeNet-5 on digits (32x32, batch 64, 100 steps), compilation, evaluation and checkpoints included,
 each way in fresh processes without compiled programs from before. Side by side there is a process
