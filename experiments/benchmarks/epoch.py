@@ -203,9 +203,10 @@ def measure(case: str, arguments: argparse.Namespace) -> list[tables.Row]:
     ended: dict[str, tuple[str, float | None]] = {}
     for _ in range(arguments.rounds):
         for side in sides:
-            seconds, *ended[side] = run(
+            seconds, accuracy, waited = run(
                 case, side, arguments.data, arguments.epochs, arguments.precision
             )
+            ended[side] = accuracy, waited
             first[side].append(seconds[0])
             later[side] += seconds[1:]
     rows = []

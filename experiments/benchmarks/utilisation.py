@@ -48,7 +48,8 @@ def product_rate(precision: str, size: int, repeats: int) -> float:
 def step_seconds(name: str, precision: str, repeats: int) -> float:
     """Return the median seconds of a training step."""
     step, _, _ = train_step.jax_step(name, "ours", precision)
-    step(), step()
+    step()
+    step()  # the first warms the memory up
     times = []
     for _ in range(repeats):
         begin = time.perf_counter()
