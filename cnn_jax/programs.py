@@ -49,8 +49,7 @@ class Programs:
         shapes = jax.eval_shape(experiment.initial_state)
         cut = experiment.config.train.shard_state
         self.layout = parallel.state_shardings(shapes, self.mesh, cut=cut)
-        if experiment.config.train.native:
-            self.record = {"onednn": _load_native(self.mesh)}
+        self.record = _load_native(experiment, self.mesh)
         self._evaluate = evaluation(experiment, self.mesh)
         self._draw = jax.jit(experiment.initial_state, out_shardings=self.layout)
 
@@ -77,12 +76,14 @@ class Programs:
         return distributed.stop_agreed(told, dispatches)
 
 
-def _load_native(mesh: Mesh) -> str:
-    """Make ``train.native`` computable; return oneDNN's version."""
+def _load_native(experiment: Experiment, mesh: Mesh) -> dict[str, Any]:
+    """Make ``train.native`` computable where it is set; return oneDNN's version, for the record."""
+    if not experiment.config.train.native:
+        return {}
     if [device.platform for device in mesh.devices.flat] != ["cpu"]:
         kinds = ", ".join(device.device_kind for device in mesh.devices.flat)
         raise BadInputError(f"train.native computes on one CPU device, not on {kinds}")
-    return native.load(cache_dir() / "native")
+    return {"onednn": native.load(cache_dir() / "native")}
 
 
 def place(part: Part | Stream, mesh: Mesh) -> Data:
@@ -263,8 +264,7 @@ def evaluation(experiment: Experiment, mesh: Mesh) -> Callable[..., dict[str, An
     examples are put into, int32 ``[N]``.
     """
     section = experiment.config.data
-    if experiment.config.train.native:
-        _load_native(mesh)
+    _load_native(experiment, mesh)
     eval_step = experiment.computed(step.make_eval_step(experiment.module))
     over_devices = parallel.batched(mesh)
     batch_size = -(-section.batch_size // mesh.size) * mesh.size  # devices share it evenly

@@ -9,7 +9,7 @@ from cnn_jax import native
 from cnn_jax.config import base_config, check
 from cnn_jax.errors import BadInputError
 from tests.fixtures import run
-from tests.ops.test_native import HAS_ONEDNN
+from tests.ops.test_native import HAS_ONEDNN, needs_native
 
 needs_onednn = pytest.mark.skipif(not HAS_ONEDNN, reason="the extra 'native' is not installed")
 RUN = [
@@ -65,7 +65,7 @@ def test_several_devices_are_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@needs_onednn
+@needs_native
 @pytest.mark.slow
 def test_a_run_says_so_and_goes_on_with_the_same_bits(tmp_path):
     """Without its end and its last checkpoint, it comes to the same end again."""

@@ -68,9 +68,10 @@ def _operands(eqn: Any) -> list[Any]:
     """Return that whose sum a ReLU is applied to; nothing for any other equation."""
     if eqn.primitive.name == ADD_RELU:
         return eqn.invars
-    if eqn.primitive.name != "max" or not any(map(_is_zero, eqn.invars)):
+    if eqn.primitive.name != "max":
         return []
-    return [next((atom for atom in eqn.invars if not _is_zero(atom)), eqn.invars[0])]
+    a, b = eqn.invars
+    return [a] if _is_zero(b) else [b] if _is_zero(a) else []
 
 
 def _is_zero(atom: Any) -> bool:

@@ -93,24 +93,24 @@ std::unique_ptr<Plan> MakePlan(int64_t map, const Sizes& x, const Sizes& w, cons
   const dnnl::convolution_forward::primitive_desc forward(
       Engine(), dnnl::prop_kind::forward_training, direct, plan->images, any, plan->results,
       strides, apart, first, last, attributes);
+  // The primitive of a backward map, of the type of ``kind``; returns its description.
+  const auto backward = [&](auto kind) {
+    using Backward = decltype(kind);
+    const typename Backward::primitive_desc description(Engine(), direct, plan->images, any,
+                                                        plan->results, strides, apart, first,
+                                                        last, forward, attributes);
+    plan->convolution = Backward(description);
+    plan->scratch = description.scratchpad_desc();
+    return description;
+  };
   if (map == kForward) {
     plan->convolution = dnnl::convolution_forward(forward);
     plan->filters = forward.weights_desc();
     plan->scratch = forward.scratchpad_desc();
   } else if (map == kInputGradient) {
-    const dnnl::convolution_backward_data::primitive_desc backward(
-        Engine(), direct, plan->images, any, plan->results, strides, apart, first, last, forward,
-        attributes);
-    plan->convolution = dnnl::convolution_backward_data(backward);
-    plan->filters = backward.weights_desc();
-    plan->scratch = backward.scratchpad_desc();
+    plan->filters = backward(dnnl::convolution_backward_data()).weights_desc();
   } else {
-    const dnnl::convolution_backward_weights::primitive_desc backward(
-        Engine(), direct, plan->images, any, plan->results, strides, apart, first, last, forward,
-        attributes);
-    plan->convolution = dnnl::convolution_backward_weights(backward);
-    plan->filters = backward.diff_weights_desc();
-    plan->scratch = backward.scratchpad_desc();
+    plan->filters = backward(dnnl::convolution_backward_weights()).diff_weights_desc();
   }
   if (plan->filters != plan->plain) {
     const bool back = map == kKernelGradient;

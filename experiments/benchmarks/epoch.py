@@ -37,7 +37,7 @@ import tables  # beside this file, as a script's folder is on the path
 ROOT = Path(__file__).resolve().parents[2]
 SIDES = ("ours", "native", "torch", "folder")
 BATCH, RATE, MOMENTUM, DECAY = 128, 0.05, 0.9, 5e-4
-# (network, classes, mean, std, pixels of the padding that crops are taken from, config)
+# (network, mean, std, pixels of the padding that crops are taken from, config)
 CASES = {
     "mnist": ("lenet5", (0.1307,), (0.3081,), 2, "configs/lenet5_mnist.py"),
     "cifar10": (

@@ -16,6 +16,7 @@ On a GPU ``--networks=resnet50 --batch=256 --precision=bfloat16`` is what to run
 import argparse
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import tables  # beside this file, as a script's folder is on the path
@@ -32,30 +33,29 @@ from cnn_jax import models  # noqa: E402
 from cnn_jax.analysis import summarize  # noqa: E402
 
 
+def seconds_of(run: Callable[[], object], repeats: int) -> list[float]:
+    """Return the seconds of each call, after one that warms up."""
+    run()
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - begin)
+    return times
+
+
 def product_rate(precision: str, size: int, repeats: int) -> float:
     """Return the operations a second of a product of two ``[size, size]`` matrices."""
     a, b = jax.random.normal(jax.random.key(0), (2, size, size), jnp.dtype(precision))
     product = jax.jit(jnp.matmul)
-    product(a, b).block_until_ready()
-    times = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        product(a, b).block_until_ready()
-        times.append(time.perf_counter() - begin)
-    return 2 * size**3 / min(times)
+    return 2 * size**3 / min(seconds_of(lambda: product(a, b).block_until_ready(), repeats))
 
 
 def step_seconds(name: str, precision: str, repeats: int) -> float:
     """Return the median seconds of a training step."""
     step, _, _ = train_step.jax_step(name, "ours", precision)
-    step()
-    step()  # the first warms the memory up
-    times = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times)
+    step()  # compiles
+    return statistics.median(seconds_of(step, repeats))
 
 
 def main() -> None:
