@@ -41,7 +41,7 @@ class Training:
 class Programs:
     """What the runs of a config are computed by, whatever their seeds."""
 
-    record: dict[str, Any] = {}  # noqa: RUF012, of result.json: what is special about them
+    record: dict[str, Any]  # of result.json: what is special about them
 
     def __init__(self, experiment: Experiment, mesh: Mesh | None = None):
         self.mesh = parallel.make_mesh() if mesh is None else mesh
