@@ -253,7 +253,7 @@ def main() -> None:
             tables.show(row, head=not table)
             table.append(row)
     if arguments.out:
-        libraries = tables.versions("jax", "flax", "torch", "torchvision")
+        libraries = tables.versions(*tables.LIBRARIES)
         tables.write(arguments.out, "_".join(["epoch", *cases]), table, libraries)
 
 

@@ -1,18 +1,18 @@
 """Several seeds of a small network: in lanes of one program, one after the other, side by side.
 
+    python experiments/benchmarks/seeds.py [--seeds=N,...] [--out=DIR]
+
 Hypothesis: where a step leaves the device idle, lanes (``vmap``) are faster than cells one by one;
 a CPU is not idle, and XLA's grouped convolutions, which ``vmap`` makes of convolutions with a
-kernel a lane, are slow there. Control: one after the other, in one process.
-
-    python experiments/benchmarks/seeds.py --out=experiments/results/benchmarks
+kernel a lane, are slow there. Control: one after the other, in one process (``in_turn``).
 
 LeNet-5 on digits (32x32, batch 64, 100 steps), compilation, evaluation and checkpoints included,
 each way in fresh processes without compiled programs from before. Side by side there is a process
-a core. Writes seeds.md and seeds.csv: wall and CPU seconds.
+a core. The table: seconds of wall time, and of processor time (``cpu``), of each way. It goes to
+--out as seeds.csv and .md.
 """
 
 import argparse
-import csv
 import json
 import os
 import resource
@@ -22,7 +22,9 @@ import tempfile
 import time
 from pathlib import Path
 
-LANES, IN_TURN, PROCESSES = WAYS = ("lanes", "one after the other", "side by side")
+import tables  # beside this file, as a script's folder is on the path
+
+LANES, IN_TURN, PROCESSES = WAYS = ("lanes", "in_turn", "side_by_side")
 SEEDS, STEPS = (1, 2, 5, 10), 100
 
 
@@ -62,7 +64,7 @@ def processes(way: str, count: int, folder: Path) -> list[list[str]]:
     at_once = min(len(os.sched_getaffinity(0)), count) if way == PROCESSES else 1
     shares = [seeds[i::at_once] for i in range(at_once)]
     return [
-        [sys.executable, __file__, f"--out={folder}", f"--train={json.dumps([way, share])}"]
+        [sys.executable, __file__, f"--train={json.dumps([way, share, str(folder)])}"]
         for share in shares
     ]
 
@@ -87,38 +89,26 @@ def measure(way: str, count: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure every way and number of seeds; write the tables."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--seeds", default=",".join(map(str, SEEDS)), help="numbers of seeds")
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--train", help=argparse.SUPPRESS)
-    flags = parser.parse_args()
-    if flags.train:
-        way, seeds = json.loads(flags.train)
-        train(way, seeds, flags.out)
+    arguments = parser.parse_args()
+    if arguments.train:
+        way, seeds, folder = json.loads(arguments.train)
+        train(way, seeds, Path(folder))
         return
-    counts = [int(count) for count in flags.seeds.split(",")]
-    flags.out.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for count in counts:
+    table: list[tables.Row] = []
+    for count in map(int, arguments.seeds.split(",")):
+        row: tables.Row = {"seeds": count}
         for way in WAYS:
             wall, cpu = measure(way, count)
-            rows.append((count, way, round(wall, 1), round(cpu, 1)))
-            print(*rows[-1], sep="  ", flush=True)
-    with (flags.out / "seeds.csv").open("w") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerows([("seeds", "way", "wall_seconds", "cpu_seconds"), *rows])
-    found = {(count, way): f"{wall} ({cpu})" for count, way, wall, cpu in rows}
-    lines = [
-        "# Several seeds of LeNet-5 on digits",
-        f"{STEPS} steps of 64 images, compilation included: wall seconds (CPU seconds), "
-        f"{len(os.sched_getaffinity(0))} cores.",
-        "| seeds | " + " | ".join(WAYS) + " |\n|---|" + "---|" * len(WAYS),
-    ]
-    lines[-1] += "".join(
-        f"\n| {count} | " + " | ".join(found[count, way] for way in WAYS) + " |" for count in counts
-    )
-    (flags.out / "seeds.md").write_text("\n\n".join(lines) + "\n")
+            row |= {f"{way}_s": round(wall, 1), f"{way}_cpu_s": round(cpu, 1)}
+        tables.show(row, head=not table)
+        table.append(row)
+    if arguments.out:
+        tables.write(arguments.out, "seeds", table, tables.versions("jax", "flax"))
 
 
 if __name__ == "__main__":

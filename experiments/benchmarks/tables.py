@@ -11,6 +11,9 @@ from typing import Any
 
 Row = dict[str, Any]
 
+# What the sides of a comparison are computed by.
+LIBRARIES = ("jax", "flax", "torch", "torchvision", "onednn-cpu-gomp")
+
 
 def versions(*libraries: str) -> str:
     """Return what figures were taken with, as a line."""

@@ -10,7 +10,7 @@ with the memory setting of the command line, the others untouched; ``all`` gives
 (CPU and glibc only). ``--batch`` is for devices that hold more than the batches below.
 
 Sides: ``ours``; ``native``, the same with oneDNN's convolutions (``train.native``, extra
-``native``; CPU and float32 only); ``flax``, the same networks on Flax's own layers
+``native``; CPU only); ``flax``, the same networks on Flax's own layers
 (``flax_layers.py``); ``torch``, eager PyTorch, channels last but for LeNet-5; ``compiled``,
 torch.compile of it. The last two need the extra ``parity``. Networks with auxiliary heads train
 with them.
@@ -314,7 +314,7 @@ def main() -> None:
     remarks = means(table)
     print("\n".join(remarks))
     if arguments.out:
-        libraries = tables.versions("jax", "flax", "torch", "torchvision")
+        libraries = tables.versions(*tables.LIBRARIES)
         tables.write(arguments.out, "train_step", table, libraries, *remarks)
         bars(table, arguments.out / "train_step.png")
 

@@ -14,6 +14,8 @@ from cnn_jax.ops.geometry import Geometry
 
 _SMALL = 1 << 22  # values of an input
 _FEW = 1 << 16  # weights
+_OF_CACHE = 2_000_000  # values of an output; a quarter of a cache of 32 MiB
+_TINY = 8 * 8  # pixels of an output
 
 
 def _is_pointwise(field, geometry: Geometry) -> bool:
@@ -22,6 +24,18 @@ def _is_pointwise(field, geometry: Geometry) -> bool:
 
 def _is_depthwise(w_shape, geometry: Geometry) -> bool:
     return 1 < geometry.groups == w_shape[3] and w_shape[2] == 1 and w_shape[0] * w_shape[1] <= 49
+
+
+def _takes_shifts(x: jax.Array, g: jax.Array, field) -> bool:
+    """Return whether a stride-1 kernel gradient is slow in XLA, which contracts all pixels at once.
+
+    It is where the output's gradient outgrows the cache, where fields are tall and where maps are
+    tiny; but without padding most rows that a product multiplies would be zeros of the shifts.
+    """
+    rows, columns = g.shape[1:3]
+    outgrows_cache = g.size > _OF_CACHE and x.shape[3] >= 32
+    tall, tiny = field[0] > field[1], rows * columns <= _TINY
+    return (outgrows_cache or tall or tiny) and x.shape[1] < 2 * rows
 
 
 def convolve(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array | None:
@@ -66,6 +80,6 @@ def kernel_gradient(x: jax.Array, g: jax.Array, geometry: Geometry, field) -> ja
     if banded.takes(x.shape[2], w_shape, geometry):
         return banded.kernel_gradient(x, g, geometry, field)  # 1 to 3
     plain = geometry.groups == 1 and geometry.stride == geometry.dilation == (1, 1)
-    if plain and g.shape[1] * g.shape[2] >= 96 * 96 and x.shape[3] >= 32:
-        return dense.shifts_kernel_gradient(x, g, geometry, field)  # 2 to 4
+    if plain and _takes_shifts(x, g, field):
+        return dense.shifts_kernel_gradient(x, g, geometry, field)  # 1 to 4
     return None
