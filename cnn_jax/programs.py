@@ -83,7 +83,13 @@ def _load_native(experiment: Experiment, mesh: Mesh) -> dict[str, Any]:
     if [device.platform for device in mesh.devices.flat] != ["cpu"]:
         kinds = ", ".join(device.device_kind for device in mesh.devices.flat)
         raise BadInputError(f"train.native computes on one CPU device, not on {kinds}")
-    return {"onednn": native.load(cache_dir() / "native")}
+    loaded = native.load(cache_dir() / "native")
+    if experiment.dtype == jnp.bfloat16 and not loaded.takes_bfloat16:
+        raise BadInputError(
+            "train.native: oneDNN has no bfloat16 for this processor, which lacks AVX-512; "
+            "set train.precision to float32"
+        )
+    return {"onednn": loaded.version}
 
 
 def place(part: Part | Stream, mesh: Mesh) -> Data:

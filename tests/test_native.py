@@ -3,11 +3,14 @@
 import json
 import shutil
 
+import jax
 import pytest
 
-from cnn_jax import native
+from cnn_jax import native, programs
 from cnn_jax.config import base_config, check
 from cnn_jax.errors import BadInputError
+from cnn_jax.experiment import assemble
+from cnn_jax.train import parallel
 from tests.fixtures import run
 from tests.ops.test_native import HAS_ONEDNN, needs_native
 
@@ -55,6 +58,16 @@ def test_float64_is_not_onednns():
     config.train.native, config.train.precision = True, "float64"
     with pytest.raises(BadInputError, match=r"'train\.native' .* False under train\.precision"):
         check(config)
+
+
+def test_a_processor_without_bfloat16_is_named(monkeypatch):
+    config = base_config()
+    config.model.name, config.data.name, config.data.image_size = "lenet5", "digits", 32
+    config.train.steps, config.train.native, config.train.precision = 1, True, "bfloat16"
+    found = native.Loaded("3.2.0", takes_bfloat16=False)
+    monkeypatch.setattr(native, "load", lambda folder: found)
+    with pytest.raises(BadInputError, match=r"train\.native: .* AVX-512; set train\.precision"):
+        programs.Programs(assemble(config), parallel.make_mesh(jax.devices()[:1]))
 
 
 def test_several_devices_are_refused(tmp_path):

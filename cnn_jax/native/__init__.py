@@ -14,6 +14,7 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 
@@ -29,9 +30,16 @@ PACKAGES = {
 _FLAGS = ("-O2", "-std=c++17", "-shared", "-fPIC", "-w")
 
 
+class Loaded(NamedTuple):
+    """oneDNN in this process."""
+
+    version: str
+    takes_bfloat16: bool  # on this processor
+
+
 @functools.cache
-def load(folder: Path) -> str:
-    """Make ``ops.native`` computable in this process; return oneDNN's version.
+def load(folder: Path) -> Loaded:
+    """Make ``ops.native`` computable in this process.
 
     Args:
         folder: where what is built is kept, by what it was built from.
@@ -52,7 +60,8 @@ def load(folder: Path) -> str:
     handler = jax.ffi.pycapsule(library.cnn_jax_convolve)
     jax.ffi.register_ffi_target(TARGET, handler, platform="cpu")
     number = library.cnn_jax_onednn_version()
-    return f"{number // 10_000}.{number // 100 % 100}.{number % 100}"
+    version = f"{number // 10_000}.{number // 100 % 100}.{number % 100}"
+    return Loaded(version, bool(library.cnn_jax_onednn_takes_bfloat16() & 0xFF))
 
 
 def _file_of(package: str) -> Path:

@@ -1,9 +1,10 @@
 // Convolutions by oneDNN, called from programs that XLA compiles for the CPU.
 //
 // One handler computes the three maps of ops/convolution.py: y of (x, w), the gradient of x of
-// (g, w), and that of w of (x, g). Images are float32 [N, H, W, C], filters [kh, kw, C / groups, O],
-// all dense. oneDNN chooses how filters lie in memory while it works; they are brought there and
-// back here, which is little work beside the convolution.
+// (g, w), and that of w of (x, g). Images are [N, H, W, C], filters [kh, kw, C / groups, O], all
+// dense, and all float32 or all bfloat16, whose sums are float32. oneDNN chooses how filters lie in
+// memory while it works; they are brought there and back here, which is little work beside the
+// convolution.
 
 #include <cstdint>
 #include <cstdlib>
@@ -12,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -25,7 +27,8 @@ namespace {
 using dnnl::memory;
 using Sizes = memory::dims;
 using Numbers = ffi::Span<const int64_t>;
-using Array = ffi::Buffer<ffi::F32>;
+using Array = ffi::AnyBuffer;
+using Type = memory::data_type;
 
 enum Map : int64_t { kForward, kInputGradient, kKernelGradient };
 
@@ -67,21 +70,20 @@ struct Plan {
 
 using Key = std::vector<int64_t>;
 
-std::unique_ptr<Plan> MakePlan(int64_t map, const Sizes& x, const Sizes& w, const Sizes& y,
-                               Numbers stride, Numbers low, Numbers high, Numbers dilation,
-                               int64_t groups) {
+std::unique_ptr<Plan> MakePlan(int64_t map, Type type, const Sizes& x, const Sizes& w,
+                               const Sizes& y, Numbers stride, Numbers low, Numbers high,
+                               Numbers dilation, int64_t groups) {
   // oneDNN's sizes are N, C, H, W and groups, O, I, kh, kw, whatever lies how.
-  const auto f32 = memory::data_type::f32;
   const Sizes xs = {x[0], x[3], x[1], x[2]}, ys = {y[0], y[3], y[1], y[2]};
   Sizes ws = {w[3] / groups, w[2], w[0], w[1]};
   if (groups > 1) ws.insert(ws.begin(), groups);
   const auto tag = groups > 1 ? memory::format_tag::hwigo : memory::format_tag::hwio;
 
   auto plan = std::make_unique<Plan>();
-  plan->images = memory::desc(xs, f32, memory::format_tag::nhwc);
-  plan->results = memory::desc(ys, f32, memory::format_tag::nhwc);
-  plan->plain = memory::desc(ws, f32, tag);
-  const memory::desc any(ws, f32, memory::format_tag::any);
+  plan->images = memory::desc(xs, type, memory::format_tag::nhwc);
+  plan->results = memory::desc(ys, type, memory::format_tag::nhwc);
+  plan->plain = memory::desc(ws, type, tag);
+  const memory::desc any(ws, type, memory::format_tag::any);
   const Sizes strides(stride.begin(), stride.end()), first(low.begin(), low.end()),
       last(high.begin(), high.end());
   Sizes apart;  // oneDNN counts the pixels between taps
@@ -121,18 +123,29 @@ std::unique_ptr<Plan> MakePlan(int64_t map, const Sizes& x, const Sizes& w, cons
   return plan;
 }
 
-const Plan& PlanOf(int64_t map, const Sizes& x, const Sizes& w, const Sizes& y, Numbers stride,
-                   Numbers low, Numbers high, Numbers dilation, int64_t groups) {
+const Plan& PlanOf(int64_t map, Type type, const Sizes& x, const Sizes& w, const Sizes& y,
+                   Numbers stride, Numbers low, Numbers high, Numbers dilation, int64_t groups) {
   static std::mutex mutex;
   static std::map<Key, std::unique_ptr<Plan>> plans;
-  Key key = {map, groups};
+  Key key = {map, static_cast<int64_t>(type), groups};
   for (const Sizes* sizes : {&x, &w, &y}) key.insert(key.end(), sizes->begin(), sizes->end());
   for (Numbers numbers : {stride, low, high, dilation})
     key.insert(key.end(), numbers.begin(), numbers.end());
   const std::lock_guard<std::mutex> lock(mutex);
   std::unique_ptr<Plan>& plan = plans[key];
-  if (plan == nullptr) plan = MakePlan(map, x, w, y, stride, low, high, dilation, groups);
+  if (plan == nullptr) plan = MakePlan(map, type, x, w, y, stride, low, high, dilation, groups);
   return *plan;
+}
+
+Type TypeOf(const Array& array) {
+  switch (array.element_type()) {
+    case ffi::DataType::F32:
+      return Type::f32;
+    case ffi::DataType::BF16:
+      return Type::bf16;
+    default:
+      throw std::invalid_argument("arrays are float32 or bfloat16");
+  }
 }
 
 Sizes SizesOf(const ffi::Span<const int64_t> dimensions) {
@@ -146,12 +159,15 @@ void Run(int64_t map, Array a, Array b, ffi::Result<Array> out, Numbers stride, 
   const Sizes& x = map == kInputGradient ? third : first;
   const Sizes& w = map == kKernelGradient ? third : second;
   const Sizes& y = map == kForward ? third : map == kInputGradient ? first : second;
-  const Plan& plan = PlanOf(map, x, w, y, stride, low, high, dilation, groups);
+  const Plan& plan =
+      PlanOf(map, TypeOf(a), x, w, y, stride, low, high, dilation, groups);
 
-  float* const images = map == kInputGradient ? out->typed_data() : a.typed_data();
-  float* const filters = map == kKernelGradient ? out->typed_data() : b.typed_data();
-  float* const results =
-      map == kForward ? out->typed_data() : map == kInputGradient ? a.typed_data() : b.typed_data();
+  void* const made = out->untyped_data();
+  void* const images = map == kInputGradient ? made : a.untyped_data();
+  void* const filters = map == kKernelGradient ? made : b.untyped_data();
+  void* const results = map == kForward         ? made
+                        : map == kInputGradient ? a.untyped_data()
+                                                : b.untyped_data();
 
   thread_local Room scratch, arranged;
   dnnl::stream stream(Engine());
@@ -198,6 +214,12 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(cnn_jax_convolve, Convolve,
                                   .Attr<Numbers>("high")
                                   .Attr<Numbers>("dilation")
                                   .Attr<int64_t>("groups"));
+
+// Whether oneDNN has bfloat16 for this processor.
+extern "C" bool cnn_jax_onednn_takes_bfloat16() {
+  const int needed = dnnl_cpu_isa_avx512_core;
+  return (dnnl_get_effective_cpu_isa() & needed) == needed;
+}
 
 // The version of the library that was loaded, as MAJOR * 10000 + MINOR * 100 + PATCH.
 extern "C" int cnn_jax_onednn_version() {

@@ -56,17 +56,18 @@ class Maps(NamedTuple):
     kernel_gradient: Callable[..., jax.Array]
 
 
-def _closed(prefix: str, on_cpu: Any, *, unrolled: bool = False) -> Maps:
+def _closed(prefix: str, on_cpu: Any, *, unrolled: bool = False, narrow: bool = False) -> Maps:
     """Return the maps as primitives whose derivatives are again among them.
 
     Args:
         prefix: of their names.
         on_cpu: has functions of the maps' names that compute them on the CPU.
-        unrolled: see ``define``.
+        unrolled, narrow: see ``define``.
     """
 
     def made(name: str, default: Callable, cpu: Callable, images: tuple[bool, bool]):
-        return define(prefix + name, default, cpu=cpu, images=images, unrolled=unrolled)
+        how = {"images": images, "unrolled": unrolled, "narrow": narrow}
+        return define(prefix + name, default, cpu=cpu, **how)
 
     forward = made("convolve", xla_convolve, on_cpu.convolve, (True, False))
     backward = made(
@@ -111,7 +112,7 @@ def _closed(prefix: str, on_cpu: Any, *, unrolled: bool = False) -> Maps:
 
 
 OURS = _closed("", cpu)
-NATIVE = _closed("native_", onednn, unrolled=True)
+NATIVE = _closed("native_", onednn, unrolled=True, narrow=True)
 
 
 def convolve(x: jax.Array, w: jax.Array, *, geometry: Geometry) -> jax.Array:

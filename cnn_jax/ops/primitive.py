@@ -58,6 +58,7 @@ def define(
     images: tuple[bool, ...] = (),
     multiple_results: bool = False,
     unrolled: bool = False,
+    narrow: bool = False,
 ) -> Primitive:
     """Return a primitive that computes ``default(*arrays, **params)``.
 
@@ -65,12 +66,13 @@ def define(
         name: of the primitive in printed programs.
         default: the function for every platform.
         cpu: the function for the CPU: what ``default`` returns, or None to use that after all.
-            Float arrays come to it in at least float32.
+            Float arrays come to it in at least float32, unless ``narrow``.
         images: for each argument, whether its first axis is the batch that the results have
             too; ``vmap`` over such arguments alone makes that batch larger.
         multiple_results: whether the functions return a tuple.
         unrolled: whether ``vmap`` over other arguments binds the primitive once for each example
             instead of computing ``default`` under ``vmap``.
+        narrow: whether ``cpu`` takes floats narrower than float32 as they are.
     """
     prim = Primitive(name)
     prim.multiple_results = multiple_results
@@ -108,7 +110,7 @@ def define(
         floats = all(jnp.issubdtype(a.dtype, jnp.floating) for a in args[:1])
         out = None
         if cpu is not None and floats and all(math.prod(a.shape) for a in args):
-            out = cpu(*map(_widen, args), **params)
+            out = cpu(*(args if narrow else map(widen, args)), **params)
         if out is None:
             return default(*args, **params)
         shapes = tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in args)
@@ -139,7 +141,8 @@ def _vary(a, axes):
     return jax.lax.pcast(a, missing, to="varying") if missing else a
 
 
-def _widen(a):
+def widen(a: jax.Array) -> jax.Array:
+    """Return floats in at least float32."""
     narrow = jnp.issubdtype(a.dtype, jnp.floating) and a.dtype.itemsize < 4
     return a.astype(jnp.float32) if narrow else a
 

@@ -1,12 +1,14 @@
 """What a step costs beside the computation: Python's share of the loop.
 
-    python experiments/benchmarks/overhead.py [--repeats=N] [--out=DIR]
+    python experiments/benchmarks/overhead.py [--networks=NAME,...] [--steps_per_call=N]
+        [--repeats=N] [--out=DIR]
 
 ``cnn-jax train``'s own loop on synthetic data, in this process: order, dispatch, logging, checks.
 Each network trains twice, for N and for 3 N steps; the differences are what 2 N steps take, start,
 compilation, evaluation and end left out. ``python_%`` is the processor time of the main thread, in
 which all Python of the loop runs, as a share of the wall time; the computation is in other threads.
 ``waiting_%`` is the share in which the loop waited for data. Medians, with the least and the most.
+``--steps_per_call`` sets ``train.steps_per_call``: 1 on a CPU, 20 elsewhere, unless given.
 """
 
 import argparse
@@ -29,7 +31,7 @@ from cnn_jax.train import compilation  # noqa: E402
 CASES = {"lenet5": (256, 32, 200), "resnet20": (128, 32, 20), "resnet50": (16, 224, 3)}
 
 
-def spent(name: str, steps: int) -> tuple[float, float, float]:
+def spent(name: str, steps: int, per_call: int | None) -> tuple[float, float, float]:
     """Return (wall seconds, the main thread's processor seconds, seconds waiting) of a run."""
     batch, side, _ = CASES[name]
     config = base_config()
@@ -38,6 +40,7 @@ def spent(name: str, steps: int) -> tuple[float, float, float]:
     config.data.batch_size = batch
     config.data.test = f"test[:{batch}]"
     config.data.validation = 0.0
+    config.train.steps_per_call = per_call
     config.train.steps = config.eval.every = config.checkpoint.every = steps
     with tempfile.TemporaryDirectory() as folder:
         wall, own = time.perf_counter(), time.thread_time()
@@ -50,25 +53,26 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--networks", default=",".join(CASES))
+    parser.add_argument("--steps_per_call", type=int)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         compilation.keep_compiled(Path(folder))  # compiling would vary from run to run
-        table = shares(arguments.networks.split(","), arguments.repeats)
+        table = shares(arguments)
     if arguments.out:
         tables.write(arguments.out, "overhead", table, tables.versions("jax", "flax"))
 
 
-def shares(networks: list[str], repeats: int) -> list[tables.Row]:
+def shares(arguments: argparse.Namespace) -> list[tables.Row]:
     """Return a row for each network."""
     table: list[tables.Row] = []
-    for name in networks:
-        steps = CASES[name][-1]
-        spent(name, steps)  # compiles
+    for name in arguments.networks.split(","):
+        steps, per_call = CASES[name][-1], arguments.steps_per_call
+        spent(name, steps, per_call)  # compiles
         python, waiting, walls = [], [], []
-        for _ in range(repeats):
-            short, long = spent(name, steps), spent(name, 3 * steps)
+        for _ in range(arguments.repeats):
+            short, long = (spent(name, count, per_call) for count in (steps, 3 * steps))
             wall, own, data = (b - a for a, b in zip(short, long, strict=True))
             walls.append(1e3 * wall / (2 * steps))
             python.append(100 * own / wall)

@@ -24,7 +24,9 @@ pytestmark = needs_native
 
 @pytest.fixture(scope="module", autouse=True)
 def loaded(cache):
-    assert native.load(cache / "native") == "3.2.0"
+    found = native.load(cache / "native")
+    assert found.version == "3.2.0"
+    return found
 
 
 def computed(function, *arrays):
@@ -78,13 +80,28 @@ def test_vmap_over_images_and_filters(axes):
     np.testing.assert_array_equal(ours, theirs)
 
 
-def test_each_type_keeps_its_precision():
-    """bfloat16 is widened and rounded once; float64 is not oneDNN's and loses nothing."""
-    x, w = whole_numbers(0, (2, 6, 6, 3), (3, 3, 3, 4))
-    half = [a.astype(jnp.bfloat16) for a in (x, w)]
-    ours, theirs = computed(lambda x, w: ops.conv2d(x, w), *half)
-    assert ours.dtype == jnp.bfloat16
-    np.testing.assert_array_equal(ours, theirs)
+@pytest.mark.parametrize(
+    ("shape", "filters", "how"),
+    [
+        ((8, 32, 32, 16), (3, 3, 16, 16), {"padding": 1}),
+        ((4, 16, 16, 32), (3, 3, 1, 32), {"padding": 1, "groups": 32, "stride": 2}),
+        ((4, 14, 14, 64), (1, 1, 64, 128), {}),
+        ((2, 33, 33, 3), (7, 7, 3, 24), {"padding": 3, "stride": 2}),
+    ],
+)
+def test_bfloat16_is_rounded_once(shape, filters, how, loaded):
+    """Products of whole numbers are summed without rounding; only the results are rounded."""
+    if not loaded.takes_bfloat16:
+        pytest.skip("no AVX-512")
+    x, w = whole_numbers(0, shape, filters)
+    g = whole_numbers(1, jax.eval_shape(lambda x, w: ops.conv2d(x, w, **how), x, w).shape)
+    arrays = [a.astype(jnp.bfloat16) for a in (x, w, *g)]
+    for ours, theirs in zip(*computed(with_gradients(how), *arrays), strict=True):
+        assert ours.dtype == jnp.bfloat16
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_float64_is_not_onednns_and_loses_nothing():
     with jax.enable_x64(True), ops.native():
         wide = jnp.full((1, 3, 3, 1), 1 + 2.0**-40, jnp.float64)
         assert ops.conv2d(wide, jnp.ones((1, 1, 1, 1), jnp.float64))[0, 0, 0, 0] == 1 + 2.0**-40
