@@ -4,18 +4,24 @@
         [--repeats=N] [--out=DIR]
 
 ``cnn-jax train``'s own loop on synthetic data, in this process: order, dispatch, logging, checks.
-Each network trains twice, for N and for 3 N steps; the differences are what 2 N steps take, start,
-compilation, evaluation and end left out. ``python_%`` is the processor time of the main thread, in
-which all Python of the loop runs, as a share of the wall time; the computation is in other threads.
-``waiting_%`` is the share in which the loop waited for data. Medians, with the least and the most.
-``--steps_per_call`` sets ``train.steps_per_call``: 1 on a CPU, 20 elsewhere, unless given.
+Clocks are read whenever a line of the log is written, so that start, compilation and end are left
+out; a repeat is the steps from one line to the next. ``python_%`` is the processor time of the main
+thread, in which all Python of the loop runs, as a share of the wall time; the computation is in
+other threads. Medians, with the least and the most. ``waiting_%`` is the share of the whole run's
+steps in which the loop waited for data. ``--steps_per_call`` sets ``train.steps_per_call``: 1 on a
+CPU, 20 elsewhere, unless given.
 """
 
 import argparse
+import contextlib
+import itertools
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import tables  # beside this file, as a script's folder is on the path
 
@@ -25,28 +31,50 @@ tune_malloc()  # as the command does, before jax is imported
 
 import cnn_jax  # noqa: E402
 from cnn_jax.config import base_config  # noqa: E402
-from cnn_jax.train import compilation  # noqa: E402
+from cnn_jax.train.logging import TRAIN, RunLog  # noqa: E402
 
-# network: (batch, image side, steps)
-CASES = {"lenet5": (256, 32, 200), "resnet20": (128, 32, 20), "resnet50": (16, 224, 3)}
+# network: (batch, image side, steps of a repeat)
+CASES = {"lenet5": (256, 32, 200), "resnet20": (128, 32, 20), "resnet50": (16, 224, 4)}
 
 
-def spent(name: str, steps: int, per_call: int | None) -> tuple[float, float, float]:
-    """Return (wall seconds, the main thread's processor seconds, seconds waiting) of a run."""
-    batch, side, _ = CASES[name]
+@contextlib.contextmanager
+def clocks() -> Iterator[list[tuple[float, float]]]:
+    """Give the wall time and this thread's at each line that the log writes about training."""
+    read, write = [], RunLog.write
+
+    def writing(log: RunLog, step: int, split: str, metrics: dict[str, Any]) -> None:
+        write(log, step, split, metrics)
+        if split == TRAIN:
+            read.append((time.perf_counter(), time.thread_time()))
+
+    with mock.patch.object(RunLog, "write", writing):
+        yield read
+
+
+def share(name: str, repeats: int, per_call: int | None) -> tables.Row:
+    """Return the row of a network."""
+    batch, side, steps = CASES[name]
     config = base_config()
     config.model.name, config.data.name = name, "synthetic"
     config.data.image_size, config.data.classes = side, 10
     config.data.batch_size = batch
     config.data.test = f"test[:{batch}]"
     config.data.validation = 0.0
-    config.train.steps_per_call = per_call
-    config.train.steps = config.eval.every = config.checkpoint.every = steps
-    with tempfile.TemporaryDirectory() as folder:
-        wall, own = time.perf_counter(), time.thread_time()
-        result = cnn_jax.train_and_evaluate(config, Path(folder) / "run")
-        wall, own = time.perf_counter() - wall, time.thread_time() - own
-    return wall, own, result["seconds_by_use"]["data"]
+    config.train.steps_per_call, config.train.log_every = per_call, steps
+    config.train.steps = config.eval.every = config.checkpoint.every = steps * (repeats + 1)
+    with tempfile.TemporaryDirectory() as folder, clocks() as read:
+        used = cnn_jax.train_and_evaluate(config, Path(folder) / "run")["seconds_by_use"]
+    passed = [(b[0] - a[0], b[1] - a[1]) for a, b in itertools.pairwise(read)]
+    python = [100 * own / wall for wall, own in passed]
+    return {
+        "network": name,
+        "batch": batch,
+        "step_ms": round(1e3 * statistics.median(wall for wall, _ in passed) / steps, 2),
+        "python_%": round(statistics.median(python), 2),
+        "least": round(min(python), 2),
+        "most": round(max(python), 2),
+        "waiting_%": round(100 * used["data"] / (used["data"] + used["compute"]), 2),
+    }
 
 
 def main() -> None:
@@ -57,33 +85,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        compilation.keep_compiled(Path(folder))  # compiling would vary from run to run
-        table = shares(arguments)
-    if arguments.out:
-        tables.write(arguments.out, "overhead", table, tables.versions("jax", "flax"))
-
-
-def shares(arguments: argparse.Namespace) -> list[tables.Row]:
-    """Return a row for each network."""
     table: list[tables.Row] = []
     for name in arguments.networks.split(","):
-        steps, per_call = CASES[name][-1], arguments.steps_per_call
-        spent(name, steps, per_call)  # compiles
-        python, waiting, walls = [], [], []
-        for _ in range(arguments.repeats):
-            short, long = (spent(name, count, per_call) for count in (steps, 3 * steps))
-            wall, own, data = (b - a for a, b in zip(short, long, strict=True))
-            walls.append(1e3 * wall / (2 * steps))
-            python.append(100 * own / wall)
-            waiting.append(100 * data / wall)
-        row = {"network": name, "batch": CASES[name][0], "step_ms": statistics.median(walls)}
-        row |= {"python_%": statistics.median(python), "least": min(python), "most": max(python)}
-        row |= {"waiting_%": statistics.median(waiting)}
-        row = {key: round(v, 2) if isinstance(v, float) else v for key, v in row.items()}
+        row = share(name, arguments.repeats, arguments.steps_per_call)
         tables.show(row, head=not table)
         table.append(row)
-    return table
+    if arguments.out:
+        tables.write(arguments.out, "overhead", table, tables.versions("jax", "flax"))
 
 
 if __name__ == "__main__":
