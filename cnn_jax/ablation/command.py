@@ -15,7 +15,7 @@ from cnn_jax.errors import BadInputError
 
 PRESETS = ("smoke", "short", "paper")
 BAD_INPUT, FAILURES, STOPPED = 2, 1, 128
-# On a CPU lanes are slower: 5 seeds of LeNet-5 took 30 CPU seconds in lanes, 21 one after the other
+# On a CPU lanes are slower: 5 seeds of LeNet-5 took 36 CPU seconds in lanes, 25 one after the other
 # (experiments/benchmarks/seeds.py). On other devices nobody has measured them yet.
 LANES = 1
 LANES_HELP = "seeds of an arm that one program trains together (vmap)"
