@@ -61,7 +61,7 @@ def load(folder: Path) -> Loaded:
     jax.ffi.register_ffi_target(TARGET, handler, platform="cpu")
     number = library.cnn_jax_onednn_version()
     version = f"{number // 10_000}.{number // 100 % 100}.{number % 100}"
-    return Loaded(version, bool(library.cnn_jax_onednn_takes_bfloat16() & 0xFF))
+    return Loaded(version, bool(library.cnn_jax_onednn_takes_bfloat16()))
 
 
 def _file_of(package: str) -> Path:

@@ -159,8 +159,7 @@ void Run(int64_t map, Array a, Array b, ffi::Result<Array> out, Numbers stride, 
   const Sizes& x = map == kInputGradient ? third : first;
   const Sizes& w = map == kKernelGradient ? third : second;
   const Sizes& y = map == kForward ? third : map == kInputGradient ? first : second;
-  const Plan& plan =
-      PlanOf(map, TypeOf(a), x, w, y, stride, low, high, dilation, groups);
+  const Plan& plan = PlanOf(map, TypeOf(a), x, w, y, stride, low, high, dilation, groups);
 
   void* const made = out->untyped_data();
   void* const images = map == kInputGradient ? made : a.untyped_data();
@@ -215,8 +214,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(cnn_jax_convolve, Convolve,
                                   .Attr<Numbers>("dilation")
                                   .Attr<int64_t>("groups"));
 
-// Whether oneDNN has bfloat16 for this processor.
-extern "C" bool cnn_jax_onednn_takes_bfloat16() {
+// 1 if oneDNN has bfloat16 for this processor, 0 if not.
+extern "C" int cnn_jax_onednn_takes_bfloat16() {
   const int needed = dnnl_cpu_isa_avx512_core;
   return (dnnl_get_effective_cpu_isa() & needed) == needed;
 }

@@ -66,8 +66,9 @@ def _closed(prefix: str, on_cpu: Any, *, unrolled: bool = False, narrow: bool = 
     """
 
     def made(name: str, default: Callable, cpu: Callable, images: tuple[bool, bool]):
-        how = {"images": images, "unrolled": unrolled, "narrow": narrow}
-        return define(prefix + name, default, cpu=cpu, **how)
+        return define(
+            prefix + name, default, cpu=cpu, images=images, unrolled=unrolled, narrow=narrow
+        )
 
     forward = made("convolve", xla_convolve, on_cpu.convolve, (True, False))
     backward = made(

@@ -18,7 +18,8 @@ with them.
 The table: the median step in ms with its quartiles; images/s; how many times as fast as ``flax``
 and as ``torch``, of medians; seconds until the first step was ready (compilation, or PyTorch's
 first step); the process's peak memory in MiB, or the device's where it says. Parameters are
-counted on every side and have to agree. It goes to --out as train_step.csv, .md and .png.
+counted on every side and have to agree. It goes to --out as train_step.csv, .md and .png, or
+train_step_memory_all and train_step_bfloat16 where those are asked for.
 """
 
 import argparse
@@ -315,8 +316,11 @@ def main() -> None:
     print("\n".join(remarks))
     if arguments.out:
         libraries = tables.versions(*tables.LIBRARIES)
-        tables.write(arguments.out, "train_step", table, libraries, *remarks)
-        bars(table, arguments.out / "train_step.png")
+        name = "train_step"
+        name += "_memory_all" if arguments.memory == "all" else ""
+        name += f"_{arguments.precision}" if arguments.precision != "float32" else ""
+        tables.write(arguments.out, name, table, libraries, *remarks)
+        bars(table, arguments.out / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def _takes_shifts(x: jax.Array, g: jax.Array, field) -> bool:
     """Return whether a stride-1 kernel gradient is slow in XLA, which contracts all pixels at once.
 
     It is where the output's gradient outgrows the cache, where fields are tall and where maps are
-    tiny; but without padding most rows that a product multiplies would be zeros of the shifts.
+    tiny. Where a field is about as tall as the map, though, shifts are mostly rows of zeros.
     """
     rows, columns = g.shape[1:3]
     outgrows_cache = g.size > _OF_CACHE and x.shape[3] >= 32
