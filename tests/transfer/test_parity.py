@@ -106,8 +106,8 @@ def test_gradients_in_training_mode_in_float64(name):
         kernels = {layout.module(path[:-1]): path for path in params if path[-1] == "kernel"}
         ends = [kernels[layout.stem], kernels[layout.head]]
 
-        @jax.jit
-        def slopes(x, kernels):
+        @jax.jit  # which is handed all parameters, as constants would be compiled into it
+        def slopes(x, kernels, params):
             def loss(x, kernels):
                 changed = params | dict(zip(ends, kernels, strict=True))
                 changed = flax.traverse_util.unflatten_dict(changed)
@@ -121,7 +121,9 @@ def test_gradients_in_training_mode_in_float64(name):
 
             return jax.grad(loss, (0, 1), has_aux=True)(x, kernels)
 
-        (by_input, by_kernels), heads = slopes(jnp.asarray(x), [params[end] for end in ends])
+        (by_input, by_kernels), heads = slopes(
+            jnp.asarray(x), [params[end] for end in ends], params
+        )
         for ours, theirs in zip(heads, outputs, strict=True):
             assert_relative(ours, theirs.detach(), 1e-9, "logits")
         assert_relative(by_input, inputs.grad.permute(0, 2, 3, 1), 1e-6, "input")
