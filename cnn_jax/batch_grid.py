@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnn_jax.atomic_file import written
 from cnn_jax.data.stream import Batches
 from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import Experiment
 from cnn_jax.train.logging import TRAIN
-from cnn_jax.whole import written
 
 SHOWN = 64  # images at most, and a square of them
 SIDE = 1.3  # inches an image

@@ -31,12 +31,12 @@ import numpy as np
 from jax import export
 
 from cnn_jax import ops, workdir
+from cnn_jax.atomic_file import written
 from cnn_jax.data import resident
 from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import build_module, input_shape
 from cnn_jax.restored import load_step
 from cnn_jax.transfer.bundle import FORMAT, METADATA, PROGRAM, WEIGHTS, read_archive
-from cnn_jax.whole import written
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 

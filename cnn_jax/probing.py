@@ -16,6 +16,7 @@ import numpy as np
 
 from cnn_jax import config as configs
 from cnn_jax.analysis.probe import inference
+from cnn_jax.atomic_file import written
 from cnn_jax.config import Config
 from cnn_jax.data.cache import cache_dir
 from cnn_jax.data.parts import Part, Stream
@@ -25,7 +26,6 @@ from cnn_jax.start import given_variables, source_digest
 from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
 from cnn_jax.train.state import init_state
 from cnn_jax.transfer.regimes import stages
-from cnn_jax.whole import written
 
 BATCH = 256
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # inverse weights of the probe's L2 penalty

@@ -16,12 +16,12 @@ from rich.progress import track
 from cnn_jax.analysis import pictures
 from cnn_jax.analysis.embedding import embed, nearest, normalised, precision, without_self
 from cnn_jax.analysis.pictures import Panel
+from cnn_jax.atomic_file import written
 from cnn_jax.errors import BadInputError
 from cnn_jax.inspection import Subject
 from cnn_jax.inspection.subject import BATCH, colours, pixels_of
 from cnn_jax.predict import read_images
 from cnn_jax.train.logging import TEST
-from cnn_jax.whole import written
 
 FORMAT = 1
 

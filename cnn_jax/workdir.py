@@ -10,9 +10,9 @@ import numpy as np
 
 from cnn_jax import config as configs
 from cnn_jax import models
+from cnn_jax.atomic_file import written
 from cnn_jax.config import Config
 from cnn_jax.errors import BadInputError
-from cnn_jax.whole import written
 
 CONFIG, METRICS, RESULT, CURVES = "config.json", "metrics.jsonl", "result.json", "curves.png"
 FLOW = "flow.jsonl"  # the gradient flow, where train.flow_every asks for it

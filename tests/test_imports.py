@@ -13,7 +13,9 @@ ROOT = Path(cnn_jax.__file__).parent
 
 # From the ground up; a module imports from floors below its own, or within its package.
 FLOORS = [
-    {"errors", "keys", "memory", "batch", "distributed", "shortcuts", "whole"},
+    {"errors", "keys", "memory", "batch", "distributed", "shortcuts"},
+    {"atomic_file", "ranges"},
+    {"records"},
     {"ops"},
     {"native"},
     {"layers"},
@@ -53,6 +55,7 @@ DOORS = {
     "requests": {"data/download.py"},
     "pickle": {"data/official.py", "transfer/state_dict.py"},
     "ml_collections": {"config/"},
+    "msgspec": {"records.py"},
     "matplotlib": {
         *("train/curves.py", "batch_grid.py", "analysis/pictures.py", "ablation/plots.py"),
     },

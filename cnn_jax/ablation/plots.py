@@ -10,8 +10,8 @@ from cnn_jax.ablation import series
 from cnn_jax.ablation.plan import ArmPlan, Plan
 from cnn_jax.ablation.series import Along
 from cnn_jax.ablation.verdicts import Outcomes, Verdict, error, in_points
+from cnn_jax.atomic_file import written
 from cnn_jax.train.logging import TRAIN, VALIDATION
-from cnn_jax.whole import written
 
 FORMATS = ("png", "svg")
 # Okabe and Ito's colours, told apart by colour-blind readers, then darker and lighter ones.

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import jax
 
-from cnn_jax import whole
+from cnn_jax.atomic_file import written
 from cnn_jax.errors import BadInputError
 from cnn_jax.ops.cpu.onednn import TARGET
 
@@ -98,7 +98,7 @@ def _built(folder: Path, libdnnl: Path, headers: Path) -> Path:
             "install one, or name it in the environment variable CXX"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    with whole.written(target) as file:
+    with written(target) as file:
         command = [compiler, *_FLAGS, str(SOURCE), *own, "-o", str(file)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from cnn_jax.atomic_file import written
 from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
-from cnn_jax.whole import written
 
 COLOURS = {TRAIN: "#8c8c8c", VALIDATION: "#0b6fa4", TEST: "#c2410c"}
 

@@ -16,10 +16,10 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from cnn_jax.atomic_file import written
 from cnn_jax.train import flow as gradient_flow
 from cnn_jax.train.flow import Flow
 from cnn_jax.train.writers import Writer
-from cnn_jax.whole import written
 
 # Which split the lines of the loop speak of; the test set's line comes once, at the end.
 TRAIN, VALIDATION, TEST = "train", "validation", "test"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnn_jax.whole import written
+from cnn_jax.atomic_file import written
 
 
 def test_a_file_is_replaced_at_the_end_or_left_as_it_was(tmp_path):

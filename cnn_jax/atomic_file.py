@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from pathlib import Path
 def written(file: Path) -> Iterator[Path]:
     """Yield a name beside ``file`` to write to; what is there at the end takes the file's place.
 
-    After an error nothing of it is left, and ``file`` is what it was.
+    After an error nothing of it is left, and ``file`` is what it was. Processes, and threads of
+    one, that write the same file do not disturb each other: the last one's stays.
     """
-    temporary = file.with_name(f".{os.getpid()}.{file.name}")  # the suffix tells the format
+    # The suffix tells the format.
+    temporary = file.with_name(f".{os.getpid()}-{threading.get_ident()}.{file.name}")
     try:
         yield temporary
         os.replace(temporary, file)

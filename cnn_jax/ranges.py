@@ -1,0 +1,183 @@
+"""Which values a field takes, declared beside it: ``momentum: Annotated[float, below(1, low=0)]``.
+
+A range says whether it holds a value, and itself in words. Configs, transforms and models declare
+theirs with their fields, so that a value no run could use is refused before data are read.
+"""
+
+import dataclasses
+import itertools
+import math
+import typing
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Protocol
+
+import numpy as np
+
+from cnn_jax.errors import BadInputError
+
+
+class Range(Protocol):
+    """What a field takes; ``str`` of it completes the sentence "it has to be ..."."""
+
+    def holds(self, value: Any) -> bool:
+        """Return whether the field takes ``value``."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Number:
+    """Finite numbers between two bounds; ``whole``: integers alone."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    without_low: bool = False
+    without_high: bool = False
+    whole: bool = False
+
+    def holds(self, value: Any) -> bool:
+        """Return whether ``value`` is such a number; a bool is none."""
+        kinds = (int, np.integer) if self.whole else (int, float, np.integer, np.floating)
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, kinds):
+            return False
+        if not self.whole and not math.isfinite(value):
+            return False
+        number = int(value) if self.whole else float(value)
+        after = number > self.low if self.without_low else number >= self.low
+        return after and (number < self.high if self.without_high else number <= self.high)
+
+    def __str__(self) -> str:
+        words = []
+        if self.low > -math.inf:
+            words.append(f"{'above' if self.without_low else 'at least'} {self.low:g}")
+        if self.high < math.inf:
+            words.append(f"{'below' if self.without_high else 'at most'} {self.high:g}")
+        kind = "a whole number" if self.whole else "a finite number"
+        return f"{kind} {' and '.join(words)}".rstrip()
+
+
+def at_least(low: float, *, high: float = math.inf) -> Number:
+    """Return the numbers from ``low`` on, up to ``high``, both included."""
+    return Number(low, high)
+
+
+def above(low: float, *, high: float = math.inf) -> Number:
+    """Return the numbers above ``low``, up to ``high`` included."""
+    return Number(low, high, without_low=True)
+
+
+def below(high: float, *, low: float = -math.inf) -> Number:
+    """Return the numbers below ``high``, from ``low`` on included."""
+    return Number(low, high, without_high=True)
+
+
+def inside(low: float, high: float) -> Number:
+    """Return the numbers between two bounds, which are left out."""
+    return Number(low, high, without_low=True, without_high=True)
+
+
+def whole(low: float, *, high: float = math.inf) -> Number:
+    """Return the integers from ``low`` to ``high``, both included."""
+    return Number(low, high, whole=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class OneOf:
+    """Some values alone; True and 1 are two."""
+
+    values: tuple[Any, ...]
+
+    def holds(self, value: Any) -> bool:
+        """Return whether ``value`` is one of them."""
+        return any(type(value) is type(one) and value == one for one in self.values)
+
+    def __str__(self) -> str:
+        return " or ".join(repr(value) for value in self.values)
+
+
+def one_of(*values: Any) -> OneOf:
+    """Return the range of some values alone."""
+    return OneOf(values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Text:
+    """Strings that are not empty."""
+
+    words: str = "a name"
+
+    def holds(self, value: Any) -> bool:
+        """Return whether ``value`` is one."""
+        return isinstance(value, str) and bool(value)
+
+    def __str__(self) -> str:
+        return self.words
+
+
+@dataclasses.dataclass(frozen=True)
+class Each:
+    """Sequences of values that one range holds: ``count`` of them, any number if None.
+
+    ``rising``: each above the one before.
+    """
+
+    of: Range
+    count: int | None = None
+    rising: bool = False
+
+    def holds(self, value: Any) -> bool:
+        """Return whether ``value`` is such a sequence."""
+        if not isinstance(value, (tuple, list)) or not all(map(self.of.holds, value)):
+            return False
+        if self.count is not None and len(value) != self.count:
+            return False
+        return not self.rising or all(a < b for a, b in itertools.pairwise(value))
+
+    def __str__(self) -> str:
+        many = "values" if self.count is None else f"{self.count} values"
+        return f"{many}, each {self.of}" + (" and above the one before" if self.rising else "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Either:
+    """What one of several ranges holds."""
+
+    ranges: tuple[Range, ...]
+
+    def holds(self, value: Any) -> bool:
+        """Return whether one of them holds ``value``."""
+        return any(one.holds(value) for one in self.ranges)
+
+    def __str__(self) -> str:
+        return ", or ".join(str(one) for one in self.ranges)
+
+
+def either(*ranges: Range) -> Either:
+    """Return the range of what one of several holds."""
+    return Either(ranges)
+
+
+def check(name: str, value: Any, allowed: Range, *, optional: bool = False) -> None:
+    """Raise ``BadInputError``, naming the field, for a value that its range does not hold.
+
+    ``optional``: None, the field left unset, is one more value that it takes.
+    """
+    if not (optional and value is None) and not allowed.holds(value):
+        unset = ", or unset" if optional else ""
+        raise BadInputError(f"{name} is {value!r}; it has to be {allowed}{unset}")
+
+
+def declared(thing: Callable[..., Any]) -> Mapping[str, tuple[Range, bool]]:
+    """Return what a function's parameters or a class's fields declare: name -> (range, optional).
+
+    A parameter declares its range in its annotation, ``Annotated[float, at_least(0)]``; it is
+    optional where that is ``... | None``.
+    """
+    found = {}
+    for name, hint in typing.get_type_hints(thing, include_extras=True).items():
+        options = typing.get_args(hint) if typing.get_origin(hint) is not Annotated else (hint,)
+        for option in options or (hint,):
+            if typing.get_origin(option) is Annotated:
+                for note in option.__metadata__:
+                    if hasattr(note, "holds"):
+                        found[name] = (note, type(None) in options)
+    return found
