@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from cnn_jax import config as configs
-from cnn_jax import models
 from cnn_jax.atomic_file import written
 from cnn_jax.config import Config
 from cnn_jax.errors import BadInputError
@@ -35,15 +34,8 @@ def write_predictions(workdir: Path, labels: np.ndarray, predicted: Sequence[np.
 
 def read_config(workdir: Path) -> Config | None:
     """Return the resolved config of the run in ``workdir``, or None where there is no run."""
-    file = workdir / CONFIG
-    if not file.exists():
-        return None
-    try:
-        text = file.read_text()
-        name = json.loads(text)["model"]["name"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInputError(f"{str(file)!r} is not a run's config ({error})") from None
-    return configs.from_json(text, models.fields(name))
+    held = configs.read_stored(workdir / CONFIG)
+    return None if held is None else held.config
 
 
 def read_result(workdir: Path) -> dict[str, Any] | None:
@@ -72,16 +64,23 @@ def check_writable(workdir: Path, flag: str = "--workdir") -> None:
 def check_same(workdir: Path, config: Config, *, ignore: Sequence[str] = ()) -> bool:
     """Return whether ``workdir`` holds a run of ``config``; False if it holds none.
 
-    Raises ``BadInputError`` if it holds a run that differs in a field not in ``ignore``.
+    Raises ``BadInputError`` if it holds a run that differs in a field not in ``ignore``, or an
+    unfinished one that began with other arithmetic.
     """
-    held = read_config(workdir)
+    held = configs.read_stored(workdir / CONFIG)
     if held is None:
         return False
-    line = configs.difference(held, config, ignore=ignore)
+    line = configs.difference(held.config, config, ignore=ignore)
     if line is not None:
         raise BadInputError(
             f"--workdir: {str(workdir)!r} holds a run of another config: {line}; "
             "choose another folder"
+        )
+    changed = configs.numerics_changed(held.numerics, config)
+    if changed is not None and not (workdir / RESULT).exists():
+        raise BadInputError(
+            f"--workdir: {str(workdir)!r} holds a run that cannot go on: {changed}; "
+            "begin it anew in another folder"
         )
     return True
 
@@ -92,6 +91,6 @@ def create(workdir: Path, config: Config, classes: Sequence[str] | None = None) 
         workdir.mkdir(parents=True, exist_ok=True)
         if classes is not None:
             write(workdir / CLASSES, json.dumps(list(classes)) + "\n")
-        write(workdir / CONFIG, configs.to_json(config))
+        configs.write_stored(workdir / CONFIG, config)
     except OSError as error:
         raise BadInputError(f"--workdir: {str(workdir)!r}: {error.strerror}") from None

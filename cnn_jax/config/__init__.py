@@ -11,25 +11,42 @@ from cnn_jax.config.fields import (
     sections,
 )
 from cnn_jax.config.files import read
+from cnn_jax.config.numerics import NUMERICS, numerics_changed, numerics_of
 from cnn_jax.config.overrides import override, override_data, unknown_field
-from cnn_jax.config.stored import NEUTRAL, difference, from_json, to_json
+from cnn_jax.config.stored import (
+    FORMAT,
+    NEUTRAL,
+    Stored,
+    difference,
+    from_json,
+    read_stored,
+    to_json,
+    write_stored,
+)
 
 __all__ = [
+    "FORMAT",
     "NEUTRAL",
+    "NUMERICS",
     "Config",
+    "Stored",
     "add_fields",
     "base_config",
     "check",
     "difference",
     "from_json",
     "leaves",
+    "numerics_changed",
+    "numerics_of",
     "ordered",
     "override",
     "override_data",
     "placeholder",
     "profile_steps",
     "read",
+    "read_stored",
     "sections",
     "to_json",
     "unknown_field",
+    "write_stored",
 ]

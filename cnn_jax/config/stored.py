@@ -1,12 +1,21 @@
-"""Configs as JSON, and what may differ between a stored one and that of a run that resumes."""
+"""Configs as JSON: config.json, and what may differ between a stored run and a resumed one."""
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple, TypedDict
 
 from ml_collections import ConfigDict
 
+from cnn_jax import models, records
 from cnn_jax.config.fields import Config, add_fields, base_config, leaves, ordered
+from cnn_jax.config.numerics import numerics_of
+from cnn_jax.errors import BadInputError
+
+# 1, which notes no number: the fields alone. 2: and ``numerics``, ``format`` and ``digest``.
+FORMAT = 2
+NUMERICS = "numerics"
+_MARKS = (records.FORMAT, records.DIGEST, NUMERICS)
 
 # Fields that may differ when a run is resumed: none of them changes what is computed.
 NEUTRAL = (
@@ -24,22 +33,72 @@ NEUTRAL = (
 )
 
 
+class _Model(TypedDict):
+    name: str
+
+
+class _File(TypedDict):
+    """What config.json holds at the least; ``from_json`` checks every field of it."""
+
+    model: _Model
+
+
+class Stored(NamedTuple):
+    """What config.json says: the run's config, and the versions of its arithmetic by name."""
+
+    config: Config
+    numerics: dict[str, int]
+
+
+def write_stored(file: Path, config: Config) -> None:
+    """Write a run's config.json, whole or not at all."""
+    records.write(file, {NUMERICS: numerics_of(config)} | plain(config), version=FORMAT)
+
+
+def read_stored(file: Path) -> Stored | None:
+    """Return what a run's config.json says, None if there is none.
+
+    Raises ``UnreadableFileError`` for a file that is damaged, of a newer format, or that lacks a
+    field's section or has a field that does not exist or is of another type.
+    """
+    what = "a run's config"
+    held: Any = records.find(file, _File, what, version=FORMAT)
+    if held is None:
+        return None
+    fields = {name: value for name, value in held.items() if name not in _MARKS}
+    noted = held.get(NUMERICS, {})
+    if not isinstance(noted, dict) or not all(type(each) is int for each in noted.values()):
+        raise records.UnreadableFileError(file, f"is not {what}: {NUMERICS} are versions by name")
+    try:
+        return Stored(from_plain(fields, models.fields(held["model"]["name"])), noted)
+    except records.UnreadableFileError:
+        raise
+    except BadInputError as error:
+        raise records.UnreadableFileError(file, f"is not {what} of this version: {error}") from None
+
+
 def to_json(config: Config) -> str:
     """Return the config as indented JSON, fields in their order."""
-    return json.dumps(_plain(config), indent=2) + "\n"
+    return json.dumps(plain(config), indent=2) + "\n"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a config, or a value of one, as JSON has it."""
     if isinstance(value, ConfigDict):
-        return {name: _plain(item) for name, item in ordered(value).items()}
+        return {name: plain(item) for name, item in ordered(value).items()}
     return list(value) if isinstance(value, tuple) else value
 
 
 def from_json(text: str, fields: Mapping[str, Any]) -> Config:
     """Return the config that ``to_json`` wrote; ``fields`` are the model's, with defaults."""
+    return from_plain(json.loads(text), fields)
+
+
+def from_plain(values: Mapping[str, Any], fields: Mapping[str, Any]) -> Config:
+    """Return the config that ``plain`` made JSON of; ``fields`` are the model's, with defaults."""
     config = base_config()
     add_fields(config.model, fields)
-    _fill(config, json.loads(text))
+    _fill(config, values)
     return config
 
 
@@ -51,6 +110,9 @@ def _fill(config: Config, values: Mapping[str, Any]) -> None:
                 _fill(section, value)
             elif value is not None:
                 config[name] = _with_tuples(value)
+            elif config.get(name) is not None:  # shortcut=None where the model's default is "A"
+                with config.ignore_type():
+                    config[name] = None
 
 
 def _with_tuples(value: Any) -> Any:

@@ -1,0 +1,90 @@
+"""Runs note the versions of their arithmetic; one whose arithmetic has changed does not go on."""
+
+import dataclasses
+import json
+
+import pytest
+
+from cnn_jax import config as configs
+from cnn_jax import workdir
+from cnn_jax.errors import BadInputError
+from cnn_jax.experiment import load_config
+
+LENET = "configs/lenet5_digits.py"
+APPLYING = {
+    "optim.ema": "--config.optim.ema=0.9",
+    "optim.name=lars": "--config.optim.name=lars",
+    "optim.name=muon": "--config.optim.name=muon",
+    "data.augment.cutmix": '--config.data.augment={"cutmix": {}}',
+    "data.augment.randaugment": '--config.data.augment={"randaugment": {}}',
+}
+
+
+def as_before_numbers(folder):
+    """Make the folder's config.json what it was before formats had numbers."""
+    file = folder / workdir.CONFIG
+    held = json.loads(file.read_text())
+    for name in ("format", "numerics", "digest"):
+        del held[name]
+    file.write_text(json.dumps(held, indent=2) + "\n")
+
+
+def test_every_rule_has_a_config_that_follows_it():
+    assert set(APPLYING) == set(configs.NUMERICS)
+    assert configs.numerics_of(load_config(LENET)) == {}
+    for name, flag in APPLYING.items():
+        assert list(configs.numerics_of(load_config(LENET, [flag]))) == [name]
+
+
+@pytest.mark.parametrize("name", APPLYING)
+def test_a_run_of_before_goes_on_only_where_its_arithmetic_is_todays(tmp_path, name):
+    config = load_config(LENET, [APPLYING[name]])
+    workdir.create(tmp_path, config)
+    assert workdir.check_same(tmp_path, config)
+    as_before_numbers(tmp_path)
+    with pytest.raises(BadInputError, match="cannot go on: " + name) as caught:
+        workdir.check_same(tmp_path, config)
+    assert configs.NUMERICS[name].change in str(caught.value)
+    # What it learnt can still be read, and a finished one is only reported.
+    held = workdir.read_config(tmp_path)
+    assert held is not None
+    assert configs.difference(held, config) is None
+    (tmp_path / workdir.RESULT).write_text("{}")
+    assert workdir.check_same(tmp_path, config)
+
+
+def test_a_run_of_before_whose_arithmetic_is_todays_goes_on(tmp_path):
+    config = load_config(LENET)
+    workdir.create(tmp_path, config)
+    as_before_numbers(tmp_path)
+    assert workdir.check_same(tmp_path, config)
+
+
+def test_a_run_of_a_newer_version_is_named(tmp_path, monkeypatch):
+    config = load_config(LENET, [APPLYING["optim.ema"]])
+    newer = dataclasses.replace(configs.NUMERICS["optim.ema"], version=9)
+    with monkeypatch.context() as patch:
+        patch.setitem(configs.NUMERICS, "optim.ema", newer)
+        workdir.create(tmp_path, config)
+    with pytest.raises(BadInputError, match=r"optim.ema computes as a newer version"):
+        workdir.check_same(tmp_path, config)
+
+
+def test_config_json_has_its_number_and_a_digest(tmp_path):
+    workdir.create(tmp_path, load_config(LENET))
+    file = tmp_path / workdir.CONFIG
+    held = json.loads(file.read_text())
+    assert (held["format"], held["numerics"]) == (configs.FORMAT, {})
+    file.write_text(file.read_text().replace('"momentum": 0.9', '"momentum": 0.8'))
+    with pytest.raises(BadInputError, match=r"config.json' was changed or damaged"):
+        workdir.read_config(tmp_path)
+
+
+def test_a_field_unset_where_the_models_default_is_another_stays_unset(tmp_path):
+    config = load_config("configs/resnet20_cifar10.py")
+    with config.ignore_type():
+        config.model.shortcut = None  # the plain network; resnet20's own default is "A"
+    workdir.create(tmp_path, config)
+    held = workdir.read_config(tmp_path)
+    assert held is not None
+    assert held.model.shortcut is None
