@@ -7,6 +7,7 @@ theirs with their fields, so that a value no run could use is refused before dat
 import dataclasses
 import itertools
 import math
+import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Protocol
@@ -117,23 +118,25 @@ class Text:
 class Each:
     """Sequences of values that one range holds: ``count`` of them, any number if None.
 
-    ``rising``: each above the one before.
+    ``rising``: each above the one before. ``least``: how many there are at least.
     """
 
     of: Range
     count: int | None = None
     rising: bool = False
+    least: int = 0
 
     def holds(self, value: Any) -> bool:
         """Return whether ``value`` is such a sequence."""
         if not isinstance(value, (tuple, list)) or not all(map(self.of.holds, value)):
             return False
-        if self.count is not None and len(value) != self.count:
+        if self.count not in (None, len(value)) or len(value) < self.least:
             return False
         return not self.rising or all(a < b for a, b in itertools.pairwise(value))
 
     def __str__(self) -> str:
-        many = "values" if self.count is None else f"{self.count} values"
+        least = f"{self.least} or more values" if self.least else "values"
+        many = least if self.count is None else f"{self.count} values"
         return f"{many}, each {self.of}" + (" and above the one before" if self.rising else "")
 
 
@@ -156,6 +159,21 @@ def either(*ranges: Range) -> Either:
     return Either(ranges)
 
 
+@dataclasses.dataclass(frozen=True)
+class Said:
+    """A range in words of its own, where those of its parts say less."""
+
+    range: Range
+    words: str
+
+    def holds(self, value: Any) -> bool:
+        """Return whether the range holds ``value``."""
+        return self.range.holds(value)
+
+    def __str__(self) -> str:
+        return self.words
+
+
 def check(name: str, value: Any, allowed: Range, *, optional: bool = False) -> None:
     """Raise ``BadInputError``, naming the field, for a value that its range does not hold.
 
@@ -169,15 +187,22 @@ def check(name: str, value: Any, allowed: Range, *, optional: bool = False) -> N
 def declared(thing: Callable[..., Any]) -> Mapping[str, tuple[Range, bool]]:
     """Return what a function's parameters or a class's fields declare: name -> (range, optional).
 
-    A parameter declares its range in its annotation, ``Annotated[float, at_least(0)]``; it is
-    optional where that is ``... | None``.
+    A parameter declares its range in its annotation, ``Annotated[float, at_least(0)]``, or by being
+    a ``Literal``; it is optional where that is ``... | None``.
     """
     found = {}
     for name, hint in typing.get_type_hints(thing, include_extras=True).items():
-        options = typing.get_args(hint) if typing.get_origin(hint) is not Annotated else (hint,)
-        for option in options or (hint,):
-            if typing.get_origin(option) is Annotated:
-                for note in option.__metadata__:
-                    if hasattr(note, "holds"):
-                        found[name] = (note, type(None) in options)
+        union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+        options = typing.get_args(hint) if union else (hint,)
+        for option in options:
+            if (allowed := _range_of(option)) is not None:
+                found[name] = (allowed, type(None) in options)
     return found
+
+
+def _range_of(hint: Any) -> Range | None:
+    if typing.get_origin(hint) is typing.Literal:
+        return OneOf(typing.get_args(hint))
+    if typing.get_origin(hint) is Annotated:
+        return next((note for note in hint.__metadata__ if hasattr(note, "holds")), None)
+    return None

@@ -1,6 +1,6 @@
 """Ranges: which values they hold, how they say so, where they are declared."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import flax.linen as nn
 import numpy as np
@@ -23,6 +23,8 @@ NAN, INF = float("nan"), float("inf")
         (ranges.one_of("a", 1), ("a", 1), ("b", True, 1.0)),
         (ranges.Each(ranges.whole(1), rising=True), ((), (1, 2), [3]), ((2, 1), (1, 1), 1, (0.5,))),
         (ranges.Each(ranges.at_least(0), count=2), ((0, 1),), ((0,), (0, 1, 2), "ab")),
+        (ranges.Each(ranges.whole(1), least=1), ((1,), (2, 1)), ((), (0,))),
+        (ranges.Said(ranges.whole(1), "a size"), (1,), (0,)),
         (ranges.either(ranges.whole(1), ranges.Text()), (1, "a"), (0, "", 1.5)),
     ],
 )
@@ -49,9 +51,13 @@ def test_functions_and_modules_declare_ranges_in_their_annotations():
         width: Annotated[int, ranges.whole(1)] = 4
         head: Annotated[int, ranges.whole(1)] | None = None
         name_of_it: str = "x"
+        kind: Literal["a", "b"] = "a"
+        shortcut: Literal["A", "B"] | None = "B"
 
     assert ranges.declared(flip) == {"probability": (ranges.at_least(0, high=1), False)}
     found = dict(ranges.declared(Net))
     assert found["width"] == (ranges.whole(1), False)
     assert found["head"] == (ranges.whole(1), True)
     assert "name_of_it" not in found
+    assert found["kind"] == (ranges.one_of("a", "b"), False)
+    assert found["shortcut"] == (ranges.one_of("A", "B"), True)
