@@ -19,5 +19,9 @@ def written(file: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, file)
+    except OSError as error:
+        if error.errno and error.filename in (None, str(temporary)):  # writing names no file
+            error.filename = str(file)
+        raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -3,31 +3,38 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 from typing import NoReturn
 
+from cnn_jax import edge
 from cnn_jax.commands import COMMANDS
 from cnn_jax.errors import BadInputError
 from cnn_jax.memory import tune_malloc
 
-BAD_INPUT = 2
-INTERRUPTED = 130  # SIGINT outside training, as shells have it
-
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit status."""
+    """Run one command, the process's own where ``argv`` is None; return the exit status."""
     tune_malloc()  # before jax is imported: it takes effect for what is allocated from then on
-    try:
+    running: list[ModuleType] = []
+
+    def run() -> int:
         # argparse takes an argument with a space in it, {"flip": {}}, for the name of an image.
         given = sys.argv[1:] if argv is None else argv
         overrides = [argument for argument in given if argument.startswith("--config.")]
         known, rest = _parser().parse_known_args([a for a in given if a not in overrides])
-        return COMMANDS[known.command].run(known, rest + overrides)
-    except BadInputError as error:
-        print(f"cnn-jax: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("cnn-jax: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        running.append(COMMANDS[known.command])
+        return running[0].run(known, rest + overrides)
+
+    def says(name: str) -> str | None:
+        return getattr(running[0], name, None) if running else None
+
+    return edge.guarded(
+        "cnn-jax",
+        run,
+        kept=lambda: says("KEPT"),
+        memory=lambda: says("LESS_MEMORY"),
+        owned=argv is None,
+    )
 
 
 class _Parser(argparse.ArgumentParser):

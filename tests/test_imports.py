@@ -13,8 +13,8 @@ ROOT = Path(cnn_jax.__file__).parent
 
 # From the ground up; a module imports from floors below its own, or within its package.
 FLOORS = [
-    {"errors", "keys", "memory", "batch", "distributed", "shortcuts"},
-    {"atomic_file", "ranges"},
+    {"errors", "failures", "streams", "keys", "memory", "batch", "distributed", "shortcuts"},
+    {"atomic_file", "edge", "ranges"},
     {"records"},
     {"ops"},
     {"native"},

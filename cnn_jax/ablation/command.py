@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from cnn_jax import workdir
+from cnn_jax import edge, workdir
 from cnn_jax.ablation.study import Study
 from cnn_jax.errors import BadInputError
 
 PRESETS = ("smoke", "short", "paper")
-BAD_INPUT, FAILURES, STOPPED = 2, 1, 128
+FAILURES, STOPPED = 1, 128
 # On a CPU lanes are slower: 5 seeds of LeNet-5 took 36 CPU seconds in lanes, 25 one after the other
 # (experiments/benchmarks/seeds.py). On other devices nobody has measured them yet.
 LANES = 1
@@ -44,11 +44,12 @@ def main(
     input; 128 and the signal's number: stopped, to be continued by the same command.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        return _run(study, arguments, prepare)
-    except BadInputError as error:
-        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
-        return BAD_INPUT
+    return edge.guarded(
+        Path(sys.argv[0]).name,
+        lambda: _run(study, arguments, prepare),
+        kept=lambda: "the same command goes on with the cells that are missing",
+        owned=argv is None,
+    )
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -6,6 +6,7 @@ import json
 from cnn_jax.commands import flags
 
 HELP = "evaluate a run's checkpoint; print one JSON object"
+LESS_MEMORY = "lower data.batch_size or data.image_size (--config.data.FIELD=VALUE)"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

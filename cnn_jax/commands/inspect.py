@@ -6,6 +6,7 @@ from pathlib import Path
 from cnn_jax.errors import BadInputError
 
 HELP = "look inside a network, or at what it is given"
+LESS_MEMORY = "lower data.image_size (--config.data.image_size=VALUE)"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ import os
 from cnn_jax.commands import flags
 
 HELP = "compile the train step for a TPU slice: memory, FLOPs, collectives"
+LESS_MEMORY = "lower data.batch_size or data.image_size, or raise optim.accumulate"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ import json
 from cnn_jax.commands import flags
 
 HELP = "the top classes of image files, one JSON object a line"
+LESS_MEMORY = "lower data.image_size (--config.data.image_size=VALUE)"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ import json
 from cnn_jax.commands import flags
 
 HELP = "the images most similar to others, as a layer sees them"
+LESS_MEMORY = "lower data.image_size (--config.data.image_size=VALUE)"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from cnn_jax.commands import flags
 
 HELP = "train, evaluate and checkpoint; continue where a run stopped"
+KEPT = "what is saved stays whole: the same command continues from it"
+LESS_MEMORY = "lower data.batch_size or data.image_size, or raise optim.accumulate"
 STOPPED = 128  # plus the signal's number, as shells have it
 
 
