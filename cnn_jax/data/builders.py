@@ -1,7 +1,9 @@
 """Builders: what converts images once into array_record files, without TensorFlow."""
 
+import errno
 import io
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,18 @@ CUT_SEED = 0
 CHUNK = 64
 
 
+# Pixels that are counted in one go: NumPy makes eight bytes of each.
+COUNTED = 1 << 20
+
+# Errors that say nothing about the file that was to be read.
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
 class Entries(Sequence[tuple[str, int, bytes]]):
-    """The images of a part in a fixed order: (name for messages, label, encoded image)."""
+    """The images of a part in a fixed order: (name for messages, label, encoded image).
+
+    One that cannot be read raises a ``ValueError`` that names it.
+    """
 
 
 class Arrays(Entries):
@@ -58,7 +70,13 @@ class Files(Entries):
 
     def __getitem__(self, index: Any) -> Any:
         path, label = self._files[index]
-        return str(path), label, path.read_bytes()
+        name = str(path) if str(path).isprintable() else repr(str(path))[1:-1]  # in one line
+        try:
+            return name, label, path.read_bytes()
+        except OSError as error:
+            if error.errno in EXHAUSTED:
+                raise
+            raise ValueError(f"{name} cannot be read: {error.strerror}") from None
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -68,8 +86,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         data_dir: where the set goes.
         name: of the source.
         classes: their names, by label.
-        parts: train and test.
+        parts: train, and those of validation and test that there are.
         on_error: 'raise' or 'skip', what a broken image does.
+        told: what is kept with the set for those who read it: lines by subject.
     """
 
     VERSION = tfds.core.Version(VERSION)
@@ -82,20 +101,22 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         classes: Sequence[str],
         parts: dict[str, Entries],
         on_error: str = "raise",
+        told: Mapping[str, Sequence[str]] | None = None,
     ):
         setattr(self, "name", name)  # noqa: B010 - declared as the class's, needed a set each
-        self._classes, self._parts, self._on_error = tuple(classes), parts, on_error
+        self.classes, self._parts, self._on_error = tuple(classes), parts, on_error
+        self._told = dict(told or {})
         super().__init__(data_dir=str(data_dir), file_format="array_record")
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
             "image": tfds.features.Image(shape=(None, None, 3)),
-            "label": tfds.features.ClassLabel(names=list(self._classes)),
+            "label": tfds.features.ClassLabel(names=[_line(name) for name in self.classes]),
         }
         return tfds.core.DatasetInfo(
             builder=self,
             features=tfds.features.FeaturesDict(features),
-            metadata=tfds.core.MetadataDict(),
+            metadata=tfds.core.MetadataDict(self._told),
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
@@ -133,6 +154,15 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             seen["mean"], seen["std"] = mean.tolist(), std.tolist()
 
 
+def _line(name: str) -> str:
+    """Return a class's name as tensorflow-datasets can keep it: in a line, without outer spaces.
+
+    Names that it would change are quoted and escaped as in JSON; see ``seal`` for the true ones.
+    """
+    plain = name.isprintable() and name == name.strip() and name and name[0] != '"'
+    return name if plain else json.dumps(name)
+
+
 class _Checked:
     """An entry, decoded once: its size and how often each level occurs, or what is wrong."""
 
@@ -140,10 +170,14 @@ class _Checked:
     size: tuple[int, int]
     levels: np.ndarray
 
-    def __init__(self, name: str, label: int, encoded: bytes):
-        self.label, self.encoded = label, encoded
+    def __init__(self, entries: Entries, place: int):
         try:
-            image = decode.pixels(encoded)
+            name, self.label, self.encoded = entries[place]
+        except ValueError as error:
+            self.error = str(error)
+            return
+        try:
+            image = decode.pixels(self.encoded)
         except ValueError as error:
             self.error = f"{name} {error}"
             return
@@ -155,7 +189,7 @@ def _checked(entries: Entries) -> Iterator[_Checked]:
     """Read and decode entries in threads, in their order."""
 
     def check(places: range) -> list[_Checked]:
-        return [_Checked(*entries[place]) for place in places]
+        return [_Checked(entries, place) for place in places]
 
     for checked in threads.chunks(len(entries), CHUNK, check):
         yield from checked
@@ -163,8 +197,12 @@ def _checked(entries: Entries) -> Iterator[_Checked]:
 
 def histogram(image: np.ndarray) -> np.ndarray:
     """Return how often each level occurs by channel, int64 ``[C, 256]``, of uint8 ``[..., C]``."""
-    channels = range(image.shape[-1])
-    return np.stack([np.bincount(image[..., c].ravel(), minlength=256) for c in channels])
+    levels = image.reshape(-1, image.shape[-1])
+    counts = np.zeros((image.shape[-1], 256), np.int64)
+    for start in range(0, len(levels), COUNTED):
+        for channel, values in enumerate(levels[start : start + COUNTED].T):
+            counts[channel] += np.bincount(values, minlength=256)
+    return counts
 
 
 def moments(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

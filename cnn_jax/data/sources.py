@@ -116,12 +116,12 @@ def prepare_source(name: str, *, archives: str | None = None, directory: str | N
 
 
 def _of_folder(images: Path, root: Path, on_error: str) -> Recipe:
-    files = folder.listing(images)
-    stamp = folder.stamp(images, files, on_error)
+    listed = folder.listing(images)
+    stamp = folder.stamp(images, listed, on_error)
 
     def build(work: Path, scratch: Path) -> Builder:
         del scratch
-        return Builder(work, "folder", *folder.entries(files), on_error)
+        return Builder(work, "folder", *folder.entries(listed), on_error, listed.told)
 
     return Recipe("folder", root / f"folder-{stamp}", build)
 

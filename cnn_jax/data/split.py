@@ -12,6 +12,8 @@ def stratified(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray,
         labels: int ``[N]``.
         share: of the whole, 0 <= share < 1. The part holds round(share x N) examples; the
             classes' quotas are rounded down and what is missing goes to the largest remainders.
+            The only example of a class stays in the rest, however, so that with many such classes
+            the part holds less.
         seed: which examples of a class are taken.
 
     Returns:
@@ -21,7 +23,9 @@ def stratified(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray,
     exact = counts * share
     quota = np.floor(exact).astype(int)
     missing = round(share * len(labels)) - quota.sum()
-    quota[np.argsort(quota - exact, kind="stable")[:missing]] += 1
+    largest = np.argsort(quota - exact, kind="stable")
+    larger = (exact > quota) & (counts > 1)
+    quota[largest[larger[largest]][:missing]] += 1
     rng = np.random.default_rng(seed)
     part = [
         rng.permutation(np.flatnonzero(labels == label))[:take]
