@@ -30,13 +30,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
-from cnn_jax import ops, workdir
+from cnn_jax import archives, ops, records, workdir
 from cnn_jax.atomic_file import written
 from cnn_jax.data import resident
 from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import build_module, input_shape
 from cnn_jax.restored import load_step
-from cnn_jax.transfer.bundle import FORMAT, METADATA, PROGRAM, WEIGHTS, read_archive
+from cnn_jax.transfer.bundle import (
+    FORMAT,
+    METADATA,
+    PROGRAM,
+    WEIGHTS,
+    WHAT,
+    Metadata,
+    read_archive,
+)
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -50,7 +58,7 @@ class Exported:
             ``class_names`` (or None), ``mean`` and ``std`` by channel, ``step``, versions.
     """
 
-    about: dict[str, Any]
+    about: Metadata
     _program: export.Exported
     _weights: dict[str, np.ndarray]
 
@@ -60,11 +68,14 @@ class Exported:
         Normalisation is part of the program. Raises ``BadInputError`` for other arrays.
         """
         shape = tuple(self.about["image_shape"])
+        images = images if hasattr(images, "dtype") else np.asarray(images)
         if images.dtype != np.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != shape:
             raise BadInputError(
                 f"the exported network takes uint8 [N, {', '.join(map(str, shape))}], "
                 f"not {images.dtype} {list(images.shape)}"
             )
+        if not len(images):
+            raise BadInputError("the exported network takes one image at the least, not 0")
         outputs: Any = self._program.call(self._weights, images)
         return outputs
 
@@ -81,8 +92,9 @@ def export_run(folder: str | Path, file: str | Path, *, step: int | None = None)
         BadInputError: no such run or step, or a file that cannot be written.
     """
     folder, file = Path(folder), Path(file)
-    if file.is_dir() or not file.parent.is_dir():
-        what = "is a folder" if file.is_dir() else f"needs the folder {str(file.parent)!r}"
+    if not file.parent.is_dir() or (file.exists() and not file.is_file()):
+        what = "is no file" if file.exists() else f"needs the folder {str(file.parent)!r}"
+        what = "is a folder" if file.is_dir() else what
         raise BadInputError(f"--to: {str(file)!r} {what}; give the name of a file to write")
     _, variables, config, step = load_step(folder, step)
     if config.train.precision == "float64":  # few programs that load it would have that enabled
@@ -104,8 +116,10 @@ def export_run(folder: str | Path, file: str | Path, *, step: int | None = None)
     pixels = jax.ShapeDtypeStruct((batch, *shape), jnp.uint8)
     with ops.stock():  # XLA's own operators: those that every platform has
         program = export.export(jax.jit(predict), platforms=PLATFORMS)(weights, pixels)
-    about = {
-        "format": FORMAT,
+    held = io.BytesIO()
+    np.savez(held, allow_pickle=False, **weights)
+    members = {PROGRAM: bytes(program.serialize()), WEIGHTS: held.getvalue()}
+    fields = {
         "model": config.model.name,
         "image_shape": shape,
         "classes": section.classes,
@@ -117,14 +131,14 @@ def export_run(folder: str | Path, file: str | Path, *, step: int | None = None)
         "platforms": PLATFORMS,
         "calling_convention": program.calling_convention_version,
         "versions": {name: metadata.version(name) for name in ("cnn-jax", "jax")},
+        "members": archives.digests(members),
     }
-    held = io.BytesIO()
-    np.savez(held, allow_pickle=False, **weights)
+    about = records.sealed(fields, version=FORMAT)
     try:
         with written(file) as temporary, zipfile.ZipFile(temporary, "w") as archive:
             archive.writestr(METADATA, json.dumps(about, indent=2) + "\n")
-            archive.writestr(PROGRAM, bytes(program.serialize()), zipfile.ZIP_DEFLATED)
-            archive.writestr(WEIGHTS, held.getvalue())
+            archive.writestr(PROGRAM, members[PROGRAM], zipfile.ZIP_DEFLATED)
+            archive.writestr(WEIGHTS, members[WEIGHTS])
     except OSError as error:
         raise BadInputError(f"--to: {str(file)!r}: {error.strerror}") from None
     return about
@@ -140,9 +154,31 @@ def load_exported(file: str | Path) -> Exported:
     Raises:
         BadInputError: no such file, another file, a damaged one, or one of a newer format.
     """
-    about, program, weights = read_archive(file)
-    try:
-        return Exported(about, export.deserialize(bytearray(program)), weights)
-    except Exception as error:  # a damaged program raises whatever its reader meets
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BadInputError(f"{str(file)!r} is no exported network ({line})") from None
+    about, stored, weights = read_archive(file)
+    with archives.reading(file, WHAT):
+        program = export.deserialize(bytearray(stored))
+        _check_together(about, program, weights)
+    return Exported(about, program, weights)
+
+
+def _check_together(
+    about: Metadata, program: export.Exported, weights: dict[str, np.ndarray]
+) -> None:
+    """Raise ``ValueError`` for a program that takes other weights or images, or other classes."""
+    (takes, images), _ = jax.tree.unflatten(program.in_tree, program.in_avals)
+    for name in [*takes, *(name for name in weights if name not in takes)]:
+        if name not in weights or name not in takes:
+            where = f"{WEIGHTS} lacks" if name in takes else "the program does not take"
+            raise ValueError(f"{where} {name!r}")
+        found, wanted = weights[name], takes[name]
+        if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
+            raise ValueError(
+                f"{name!r} is {found.dtype} {list(found.shape)}, the program takes "
+                f"{wanted.dtype} {list(wanted.shape)}"
+            )
+    logits = jax.tree.unflatten(program.out_tree, program.out_avals)["logits"]
+    if (*images.shape[1:], logits.shape[1]) != (*about["image_shape"], about["classes"]):
+        raise ValueError(
+            f"the program maps images {list(images.shape[1:])} to {logits.shape[1]} classes, not "
+            f"{about['image_shape']} to {about['classes']}"
+        )

@@ -74,9 +74,18 @@ def find(file: Path, kind: type[T], what: str, *, version: int = 1) -> T | None:
 
 
 def parse(
-    text: bytes | str, kind: type[T], what: str, *, source: str | Path, version: int = 1
+    text: bytes | str,
+    kind: type[T],
+    what: str,
+    *,
+    source: str | Path,
+    version: int = 1,
+    digest_since: int = 1,
 ) -> T:
-    """Return what the text of a file holds, as ``read``; ``source`` names it in errors."""
+    """Return what the text of a file holds, as ``read``; ``source`` names it in errors.
+
+    ``digest_since`` is the first format that has a digest.
+    """
     try:
         held = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -93,6 +102,8 @@ def parse(
     except msgspec.ValidationError as error:
         line = str(error).replace("`", "").replace("$.", "").replace("$", "the file")
         raise UnreadableFileError(source, f"is not {what}, or a damaged one: {line}") from None
+    if isinstance(held, dict) and DIGEST not in held and held.get(FORMAT) in range(digest_since):
+        return cast(T, held)
     if isinstance(held, dict) and (DIGEST in held or FORMAT in held):
         whole = {name: value for name, value in held.items() if name != DIGEST}
         if held.get(DIGEST) != _digest(whole):

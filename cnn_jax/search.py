@@ -1,14 +1,10 @@
 """`search-images`: an index of images as a layer sees them, and the nearest to a query."""
 
-import dataclasses
-import json
 import sys
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from rich.console import Console
 from rich.progress import track
@@ -16,14 +12,12 @@ from rich.progress import track
 from cnn_jax.analysis import pictures
 from cnn_jax.analysis.embedding import embed, nearest, normalised, precision, without_self
 from cnn_jax.analysis.pictures import Panel
-from cnn_jax.atomic_file import written
 from cnn_jax.errors import BadInputError
+from cnn_jax.image_index import FORMAT, About, Index, fingerprint, read_index
 from cnn_jax.inspection import Subject
 from cnn_jax.inspection.subject import BATCH, colours, pixels_of
 from cnn_jax.predict import read_images
 from cnn_jax.train.logging import TEST
-
-FORMAT = 1
 
 
 def search_images(
@@ -64,6 +58,12 @@ def search_images(
         if images is not None:
             raise BadInputError(f"--index: {str(file)!r} exists; leave --images out to search it")
         index = read_index(file, subject, layer)
+        source = index.about["source"]
+        if sheet is not None and source is not None and not Path(source).is_dir():
+            raise BadInputError(
+                f"--sheet: the folder {source!r} that was indexed is not there any more, so its "
+                "images cannot be drawn; leave --sheet out, or index them anew"
+            )
     else:
         if not file.parent.is_dir():
             raise BadInputError(f"--index: {str(file.parent)!r} is not a folder")
@@ -78,75 +78,6 @@ def search_images(
         yield from found
         if sheet is not None:
             contact_sheet(index, subject, found, Path(sheet))
-
-
-@dataclasses.dataclass(frozen=True)
-class Index:
-    """Images as vectors.
-
-    Attributes:
-        about: ``network`` (a checksum of weights, layer and size), ``layer``, ``source`` (a
-            folder, or None for the run's test set), ``classes`` (their names).
-        vectors: float32 ``[N, D]`` of length 1.
-        names: of the images, ``[N]``: paths below the source, or their places in the test set.
-        labels: int ``[N]``, -1 where unknown.
-    """
-
-    about: dict[str, Any]
-    vectors: np.ndarray
-    names: np.ndarray
-    labels: np.ndarray
-
-    def save(self, file: Path) -> None:
-        """Write the index, whole or not at all."""
-        try:
-            with written(file) as temporary, temporary.open("wb") as opened:
-                np.savez(
-                    opened,
-                    about=np.array(json.dumps(self.about)),
-                    vectors=self.vectors,
-                    names=self.names,
-                    labels=self.labels,
-                )
-        except OSError as error:
-            raise BadInputError(f"--index: {str(file)!r}: {error.strerror}") from None
-
-
-def read_index(file: Path, subject: Subject, layer: str | None) -> Index:
-    """Return the index in ``file``.
-
-    Raises ``BadInputError`` for another file, or an index of another network or layer.
-    """
-    try:
-        with np.load(file) as held:
-            about = json.loads(str(held["about"]))
-            index = Index(about, held["vectors"], held["names"], held["labels"])
-            version, own = about["format"], about["network"]
-    except Exception as error:  # a damaged file raises whatever its reader meets
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BadInputError(f"--index: {str(file)!r} is no index of images ({line})") from None
-    if version > FORMAT:
-        raise BadInputError(f"--index: {str(file)!r} has format {version}; update cnn-jax")
-    if layer not in (None, about["layer"]):
-        raise BadInputError(
-            f"--index: {str(file)!r} is of the layer {about['layer']}, not {layer}; "
-            "name another file to index that"
-        )
-    if own != _fingerprint(subject, about["layer"]):
-        raise BadInputError(
-            f"--index: {str(file)!r} was made with another network; name another file to index anew"
-        )
-    return index
-
-
-def _fingerprint(subject: Subject, layer: str) -> str:
-    """Return a checksum of what decides an image's vector."""
-    section = subject.config.data
-    text = f"{layer} {subject.probe.image_shape} {section.mean} {section.std}"
-    total = zlib.crc32(text.encode())
-    for leaf in jax.tree.leaves(subject.probe.variables):
-        total = zlib.crc32(np.ascontiguousarray(leaf).tobytes(), total)
-    return f"{total:08x}"
 
 
 def build(subject: Subject, layer: str | None, folder: str | Path | None) -> Index:
@@ -178,9 +109,9 @@ def build(subject: Subject, layer: str | None, folder: str | Path | None) -> Ind
         def read(rows: slice) -> np.ndarray:
             return read_images([root / name for name in names[rows]], subject.config)
 
-    about = {
+    about: About = {
         "format": FORMAT,
-        "network": _fingerprint(subject, layer),
+        "network": fingerprint(subject, layer),
         "layer": layer,
         "source": None if folder is None else str(Path(folder).resolve()),
         "classes": list(subject.names),
@@ -251,6 +182,8 @@ def measure(index: Index, subject: Subject, k: int, method: str) -> dict[str, An
     own = np.flatnonzero(labels >= 0)
     if not len(own):
         raise BadInputError("--measure: the indexed images have no labels (folders of classes)")
+    if len(labels) < 2:
+        raise BadInputError("--measure: one image has no neighbours; index more of them")
     _, exact = nearest(index.vectors, index.vectors[own], min(k + 1, len(labels)))
     kept = without_self(own.tolist(), exact, k)
     found: dict[str, Any] = {f"precision@{k}": precision(labels, labels[own], kept)}

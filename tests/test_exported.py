@@ -1,12 +1,15 @@
 """Exported networks: the same answers without this package, and refusals."""
 
 import inspect
+import io
 import json
 import re
 import subprocess
 import sys
 import textwrap
 import zipfile
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -106,11 +109,118 @@ def test_other_arrays_and_other_files_are_refused(network, tmp_path):
     for name in ("damaged", "text"):
         with pytest.raises(BadInputError, match="is no exported network"):
             cnn_jax.load_exported(tmp_path / name)
-    with zipfile.ZipFile(file) as old, zipfile.ZipFile(tmp_path / "newer", "w") as new:
-        about = json.loads(old.read("metadata.json")) | {"format": 2}
-        new.writestr("metadata.json", json.dumps(about))
-    with pytest.raises(BadInputError, match="has format 2, this version reads up to 1; update"):
+    with pytest.raises(BadInputError, match="one image at the least"):
+        loaded(pixels[:0])
+
+
+def test_a_newer_format_and_the_first_one(network, tmp_path):
+    file, pixels, logits = network
+    held = members(file)
+    about = json.loads(held["metadata.json"])
+    write(tmp_path / "newer", held | {"metadata.json": json.dumps(about | {"format": 3})})
+    with pytest.raises(BadInputError, match="has format 3, newer than 2; update cnn-jax"):
         cnn_jax.load_exported(tmp_path / "newer")
+    first = {name: value for name, value in about.items() if name not in ("members", "digest")}
+    write(tmp_path / "first", held | {"metadata.json": json.dumps(first | {"format": 1})})
+    found = cnn_jax.load_exported(tmp_path / "first")(pixels)["logits"]
+    np.testing.assert_allclose(found, logits, rtol=1e-4, atol=1e-4)
+
+
+def members(file: Path) -> dict[str, Any]:
+    with zipfile.ZipFile(file) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def write(file: Path, held: Mapping[str, Any]) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, value in held.items():
+            archive.writestr(name, value)
+
+
+def npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    np.savez(stored := io.BytesIO(), allow_pickle=True, **arrays)
+    return stored.getvalue()
+
+
+def first_format(held: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
+    """Return members as the first format has them: nothing but types says what is right."""
+    about = json.loads(held["metadata.json"]) | {"format": 1} | fields
+    kept = {name: value for name, value in about.items() if name not in ("members", "digest")}
+    return dict(held) | {"metadata.json": json.dumps(kept)}
+
+
+def test_parts_of_several_networks_are_told(network, tmp_path):
+    """Every part is whole, and they do not belong together."""
+    held = members(network[0])
+    weights = dict(np.load(io.BytesIO(held["weights.npz"])))
+    name = "params/head/kernel"
+    other = npz(weights | {name: weights[name] + 1})
+    about = json.loads(held["metadata.json"])
+    fewer = {key: value for key, value in weights.items() if key != name}
+    cases = [
+        (held | {"weights.npz": other}, "weights.npz is not what was written with it"),
+        (held | {"program.bin": held["program.bin"] + b" "}, "program.bin is not what was"),
+        (held | {"metadata.json": json.dumps(about | {"step": 9})}, "its digest differs"),
+        (first_format(held) | {"weights.npz": npz(fewer)}, f"lacks '{name}'"),
+        (first_format(held) | {"weights.npz": npz(weights | {"params/x": other_array()})}, "take"),
+        (
+            first_format(held) | {"weights.npz": npz(weights | {name: weights[name].T})},
+            r"float32 \[10, 8\], the program takes float32 \[8, 10\]",
+        ),
+        (
+            first_format(held) | {"weights.npz": npz(weights | {name: weights[name].astype("f2")})},
+            "is float16",
+        ),
+        (first_format(held, image_shape=[12, 16, 3]), r"maps images \[16, 12, 3\] to 10 classes"),
+        (first_format(held, classes=11, class_names=None), "to 10 classes, not"),
+        (first_format(held, class_names=["a"]), "1 names for 10 classes"),
+        (first_format(held, mean=[0.5]), "are not numbers for 3 channels"),
+    ]
+    for changed, line in cases:
+        write(tmp_path / "changed", changed)
+        with pytest.raises(BadInputError, match=line):
+            cnn_jax.load_exported(tmp_path / "changed")
+
+
+def other_array() -> np.ndarray:
+    return np.zeros(3, np.float32)
+
+
+def test_what_it_says_of_itself_has_every_field_and_their_types(network, tmp_path):
+    held = members(network[0])
+    about = json.loads(held["metadata.json"])
+    broken = [held | {"metadata.json": text} for text in ("", "[]", "{}", '{"format": 1}', "\xff")]
+    marks = ("format", "members", "digest")
+    broken += [first_format(held, **{name: {"a": [None]}}) for name in about if name not in marks]
+    for name in about:
+        fields = {key: value for key, value in about.items() if key != name}
+        broken.append(held | {"metadata.json": json.dumps(fields)})
+    broken += [{key: value for key, value in held.items() if key != name} for name in held]
+    for changed in broken:
+        write(tmp_path / "changed", changed)
+        with pytest.raises(BadInputError) as refused:
+            cnn_jax.load_exported(tmp_path / "changed")
+        assert str(tmp_path / "changed") in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+
+def test_an_archive_that_would_fill_the_memory_is_refused_before_it_does(network, tmp_path):
+    held = members(network[0])
+    name, zeros = "params/head/kernel", np.zeros(40 << 20, np.uint8)
+    write(tmp_path / "outer", first_format(held) | {"weights.npz": zeros.tobytes()})
+    np.savez_compressed(stored := io.BytesIO(), allow_pickle=True, **{name: zeros})
+    write(tmp_path / "inner", first_format(held) | {"weights.npz": stored.getvalue()})
+    header = io.BytesIO()
+    shape = {"descr": "<f4", "fortran_order": False, "shape": (1 << 40,)}
+    np.lib.format.write_array_header_1_0(header, shape)
+    with zipfile.ZipFile(array := io.BytesIO(), "w") as archive:
+        archive.writestr(f"{name}.npy", header.getvalue())
+    write(tmp_path / "array", first_format(held) | {"weights.npz": array.getvalue()})
+    cases = {"outer": "says that it holds", "inner": "says that it holds", "array": "not as large"}
+    for file, line in cases.items():
+        assert (tmp_path / file).stat().st_size < 1 << 20
+        with pytest.raises(BadInputError, match=line):
+            cnn_jax.load_exported(tmp_path / file)
 
 
 def test_a_place_that_cannot_be_written(network, tmp_path, capsys):

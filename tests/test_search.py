@@ -2,8 +2,10 @@
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,3 +113,76 @@ def test_a_folder_is_read_a_batch_at_a_time(place, tmp_path, monkeypatch):
     assert counts == [64, 64, 22]
     assert list(index.names[:2]) == ["000.png", "001.png"]
     assert set(index.labels) == {-1}
+
+
+def first_format(held: dict[str, np.ndarray], **changes: Any) -> dict[str, Any]:
+    """Return an index's arrays as the first format has them, fields of ``about`` changed."""
+    about = json.loads(str(held["about"])) | {"format": 1} | changes
+    plain = {name: value for name, value in about.items() if name not in ("arrays", "digest")}
+    return held | {"about": np.array(json.dumps(plain))}
+
+
+def test_damage_of_an_index_is_one_line_that_names_it(place, tmp_path, capsys):
+    file = tmp_path / "index"
+    lines(capsys, place, f"--index={file}", f"--images={place / 'images/test'}")
+    with np.load(file) as opened:
+        held = dict(opened)
+    first = first_format(held)
+    query = str(place / "images/test/dark/0.png")
+    with file.open("wb") as stored:
+        np.savez(stored, allow_pickle=False, **first)
+    (found,) = lines(capsys, place, f"--index={file}", "--top=1", query)  # the first format loads
+    assert found["neighbours"][0]["image"] == "dark/0.png"
+    vectors, labels = held["vectors"], held["labels"]
+    about = json.loads(str(held["about"]))
+    nan = np.where(np.arange(vectors.size).reshape(vectors.shape) == 5, np.nan, vectors)
+    cases = [
+        (held | {"vectors": -vectors}, "vectors is not what was written with it"),
+        (held | {"labels": labels[::-1]}, "labels is not what was written"),
+        (held | {"about": np.array(json.dumps(about | {"layer": "head"}))}, "digest differs"),
+        (first | {"about": np.array("{")}, "is damaged"),
+        (first | {"about": vectors}, "is damaged"),
+        (first_format(held, layer=None), "Expected str"),
+        (first_format(held, classes="abc"), "Expected array"),
+        (first_format(held, classes=["one"]), "labels are not those of 1 classes"),
+        (first_format(held, format=3), "has format 3, newer than 2; update"),
+        (first | {"vectors": nan}, "not finite"),
+        (first | {"vectors": vectors * 9}, "longer than 1"),
+        (first | {"vectors": vectors.astype(np.float64)}, "not float64"),
+        (first | {"vectors": vectors[0]}, "vectors are float32 [N, D]"),
+        (first | {"vectors": vectors[:0]}, "vectors are float32 [N, D]"),
+        (first | {"vectors": vectors[:, :3].copy()}, "puts out 16"),
+        (first | {"vectors": vectors[:5]}, "5 vectors have names [18]"),
+        (first | {"names": held["names"][:5]}, "names [5]"),
+        (first | {"names": labels}, "names and labels are text and integers"),
+        (first | {"labels": labels + 1}, "labels are not those"),
+        (first | {"labels": labels.astype(np.float32)}, "text and integers"),
+        ({name: value for name, value in first.items() if name != "labels"}, "lacks labels"),
+        ({name: value for name, value in first.items() if name != "about"}, "lacks about"),
+        (first | {"names": np.array([None] * 18)}, "holds Python objects"),
+    ]
+    for changed, line in cases:
+        with file.open("wb") as stored:
+            np.savez(stored, allow_pickle=True, **changed)
+        assert (
+            cli.main(["search-images", f"--workdir={place / 'run'}", f"--index={file}", query]) == 2
+        )
+        printed = capsys.readouterr()
+        assert line in printed.err, line
+        assert str(file) in printed.err
+        assert len(printed.err.splitlines()) == 1
+        assert printed.out == ""
+
+
+def test_images_that_have_moved_are_told_before_anything_is_drawn(place, tmp_path, capsys):
+    shutil.copytree(place / "images/test", tmp_path / "images")
+    index, sheet = f"--index={tmp_path / 'index'}", f"--sheet={tmp_path / 'sheet.png'}"
+    lines(capsys, place, index, f"--images={tmp_path / 'images'}")
+    (tmp_path / "images").rename(tmp_path / "moved")
+    query = str(tmp_path / "moved/dark/0.png")
+    assert cli.main(["search-images", f"--workdir={place / 'run'}", index, sheet, query]) == 2
+    printed = capsys.readouterr()
+    assert f"{str(tmp_path / 'images')!r} that was indexed is not there any more" in printed.err
+    assert printed.out == ""
+    (found,) = lines(capsys, place, index, "--top=1", query)  # their vectors are in the index
+    assert found["neighbours"][0]["image"] == "dark/0.png"
