@@ -40,20 +40,28 @@ class Number:
         kinds = (int, np.integer) if self.whole else (int, float, np.integer, np.floating)
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, kinds):
             return False
-        if not self.whole and not math.isfinite(value):
+        try:
+            number = int(value) if self.whole else float(value)
+        except OverflowError:  # an integer beyond every float
             return False
-        number = int(value) if self.whole else float(value)
+        if not self.whole and not math.isfinite(number):
+            return False
         after = number > self.low if self.without_low else number >= self.low
         return after and (number < self.high if self.without_high else number <= self.high)
 
     def __str__(self) -> str:
         words = []
         if self.low > -math.inf:
-            words.append(f"{'above' if self.without_low else 'at least'} {self.low:g}")
+            words.append(f"{'above' if self.without_low else 'at least'} {_digits(self.low)}")
         if self.high < math.inf:
-            words.append(f"{'below' if self.without_high else 'at most'} {self.high:g}")
+            words.append(f"{'below' if self.without_high else 'at most'} {_digits(self.high)}")
         kind = "a whole number" if self.whole else "a finite number"
         return f"{kind} {' and '.join(words)}".rstrip()
+
+
+def _digits(bound: float) -> str:
+    """Return a bound as it would be typed: a large integer with all its digits."""
+    return str(int(bound)) if bound == int(bound) else f"{bound:g}"
 
 
 def at_least(low: float, *, high: float = math.inf) -> Number:
@@ -141,6 +149,20 @@ class Each:
 
 
 @dataclasses.dataclass(frozen=True)
+class Interval:
+    """Pairs (least, largest) of values that one range holds; both may be the same."""
+
+    of: Range
+
+    def holds(self, value: Any) -> bool:
+        """Return whether ``value`` is such a pair."""
+        return Each(self.of, count=2).holds(value) and value[0] <= value[1]
+
+    def __str__(self) -> str:
+        return f"a pair (least, largest), each {self.of}"
+
+
+@dataclasses.dataclass(frozen=True)
 class Either:
     """What one of several ranges holds."""
 
@@ -182,6 +204,19 @@ def check(name: str, value: Any, allowed: Range, *, optional: bool = False) -> N
     if not (optional and value is None) and not allowed.holds(value):
         unset = ", or unset" if optional else ""
         raise BadInputError(f"{name} is {value!r}; it has to be {allowed}{unset}")
+
+
+def check_all(
+    section: str, values: Mapping[str, Any], allowed: Mapping[str, tuple[Range, bool]]
+) -> None:
+    """Check every value that has a range; errors call it SECTION.NAME.
+
+    ``allowed`` is what ``declared`` returns; a value that declares none passes.
+    """
+    for name, value in values.items():
+        if name in allowed:
+            one, optional = allowed[name]
+            check(f"{section}.{name}", value, one, optional=optional)
 
 
 def declared(thing: Callable[..., Any]) -> Mapping[str, tuple[Range, bool]]:

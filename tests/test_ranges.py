@@ -25,6 +25,13 @@ NAN, INF = float("nan"), float("inf")
         (ranges.Each(ranges.at_least(0), count=2), ((0, 1),), ((0,), (0, 1, 2), "ab")),
         (ranges.Each(ranges.whole(1), least=1), ((1,), (2, 1)), ((), (0,))),
         (ranges.Said(ranges.whole(1), "a size"), (1,), (0,)),
+        (ranges.at_least(0), (10**300,), (10**400,)),
+        (ranges.whole(0), (10**400,), (-(10**400),)),
+        (
+            ranges.Interval(ranges.above(0, high=1)),
+            ((0.1, 1), [0.5, 0.5]),
+            ((1, 0.1), (0, 1), (0.5,), (0.1, NAN), 0.5, "ab"),
+        ),
         (ranges.either(ranges.whole(1), ranges.Text()), (1, "a"), (0, "", 1.5)),
     ],
 )
@@ -41,6 +48,25 @@ def test_the_message_names_the_field_the_value_and_what_would_be_right():
     ranges.check("optim.clip", None, ranges.above(0), optional=True)
     with pytest.raises(BadInputError, match="or unset"):
         ranges.check("optim.clip", 0, ranges.above(0), optional=True)
+
+
+def test_a_large_bound_is_said_in_full():
+    assert str(ranges.whole(1, high=2**31 - 1)).endswith("at least 1 and at most 2147483647")
+    assert str(ranges.above(0.01)) == "a finite number above 0.01"
+
+
+def test_many_values_are_checked_against_what_is_declared():
+    def fit(
+        *,
+        rate: Annotated[float, ranges.above(0)],
+        clip: Annotated[int, ranges.whole(1)] | None = None,
+    ):
+        return rate, clip
+
+    declared = ranges.declared(fit)
+    ranges.check_all("optim", {"rate": 0.1, "clip": None, "undeclared": "x"}, declared)
+    with pytest.raises(BadInputError, match=r"^optim\.clip is 0; .* or unset$"):
+        ranges.check_all("optim", {"rate": 0.1, "clip": 0}, declared)
 
 
 def test_functions_and_modules_declare_ranges_in_their_annotations():

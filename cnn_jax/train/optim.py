@@ -1,13 +1,14 @@
 """Optimizers from optax, by name."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from optax import contrib
 
+from cnn_jax import ranges
 from cnn_jax.train.schedules import Schedule, choose
 
 OPTIMIZERS = (
@@ -23,6 +24,7 @@ OPTIMIZERS = (
 )
 DECAY_APART = ("adamw", "lars", "lamb", "muon")  # these take weight decay themselves
 WARM_ERROR_FACTOR = 0.1  # He et al. 2015, section 4.2: 0.01 before 0.1
+TRUST = 0.001  # You et al. 2017, section 5
 SAM_RADIUS = 0.05  # Foret et al. 2020, section 3.1
 
 
@@ -37,10 +39,10 @@ def make_optimizer(
     name: str,
     schedule: Schedule,
     *,
-    momentum: float = 0.9,
-    weight_decay: float = 0.0,
-    clip: float | None = None,
-    warmup_error: float | None = None,
+    momentum: Annotated[float, ranges.below(1, low=0)] = 0.9,
+    weight_decay: Annotated[float, ranges.at_least(0)] = 0.0,
+    clip: Annotated[float, ranges.above(0)] | None = None,
+    warmup_error: Annotated[float, ranges.inside(0, 1)] | None = None,
     factors: Mapping[tuple[str, ...], float] | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Return the optimizer ``name``.
@@ -60,8 +62,18 @@ def make_optimizer(
         clip: bound of the gradient's global norm, before anything else.
         warmup_error: see ``until_error``.
         factors: of the learning rate, by the parameter's path; 1 if None.
+
+    Raises:
+        BadInputError: an unknown name, or a value outside its range.
     """
     choose("optim.name", name, OPTIMIZERS)
+    values = {
+        "momentum": momentum,
+        "weight_decay": weight_decay,
+        "clip": clip,
+        "warmup_error": warmup_error,
+    }
+    ranges.check_all("optim", values, ranges.declared(make_optimizer))
     steps: list[Any] = [optax.clip_by_global_norm(clip)] if clip is not None else []
     if weight_decay and name not in DECAY_APART:
         steps.append(optax.add_decayed_weights(weight_decay, mask=kernels))
@@ -96,34 +108,59 @@ def _rule(name: str, schedule: Any, momentum: float, weight_decay: float) -> Any
     if name == "rmsprop":
         return optax.rmsprop(schedule, momentum=momentum or None)
     if name == "lars":
-        # Biases and BatchNorm's parameters neither decay nor are rescaled (section 4).
-        return optax.lars(
-            schedule,
-            weight_decay,
-            weight_decay_mask=kernels,
-            trust_ratio_mask=kernels,
-            momentum=momentum,
-        )
+        rate = optax.scale_by_learning_rate(schedule)
+        return optax.chain(_by_trust_ratio(weight_decay), rate, optax.trace(momentum))
     if name == "lamb":
         return optax.lamb(schedule, weight_decay=weight_decay, mask=kernels)
-    return contrib.muon(
+    # contrib.muon has one switch for Nesterov's momentum in both of its rules, and its Adam would
+    # be Nadam; so it gets the matrices alone.
+    muon = contrib.muon(
         schedule,
         beta=momentum,
         weight_decay=weight_decay,
-        weight_decay_mask=kernels,
         muon_weight_dimension_numbers=_matrices,
+    )
+    return optax.partition({"muon": muon, "adam": optax.adam(schedule)}, _muon_or_adam)
+
+
+def _by_trust_ratio(decay: float) -> optax.GradientTransformation:
+    """Return LARS's local rates on kernels, weight decay included (You et al. 2017, eq. 6).
+
+    A kernel w of gradient g goes by ``TRUST |w| / (|g| + decay |w|) (g + decay w)``. Biases and
+    BatchNorm's parameters neither decay nor are rescaled (section 4), nor is a kernel of zeros,
+    which the rule would leave there. (``optax.lars`` divides by ``|g + decay w|`` instead.)
+    """
+
+    def scaled(is_kernel: bool, gradient: jax.Array, kernel: jax.Array) -> jax.Array:
+        if not is_kernel:
+            return gradient
+        norm, slope = jnp.linalg.norm(kernel.ravel()), jnp.linalg.norm(gradient.ravel())
+        divisor = slope + decay * norm
+        movable = (norm > 0) & (divisor > 0)
+        ratio = jnp.where(movable, TRUST * norm / jnp.where(movable, divisor, 1), 1)
+        return ratio * (gradient + decay * kernel)
+
+    return optax.stateless(
+        lambda updates, params: jax.tree.map(scaled, kernels(params), updates, params)
     )
 
 
-def _matrices(params: optax.Params) -> optax.Params:
-    """Return how muon is to see each parameter: kernels as [all but the last, last]."""
+def _muon_or_adam(params: optax.Params) -> optax.Params:
+    """Return which rule moves each parameter: muon the kernels with at least two axes."""
 
-    def see(path, leaf):
-        if getattr(path[-1], "key", None) != "kernel" or leaf.ndim < 2:
-            return None
+    def rule(leaf: jax.Array, is_kernel: bool) -> str:
+        return "muon" if is_kernel and leaf.ndim >= 2 else "adam"
+
+    return jax.tree.map(rule, params, kernels(params))
+
+
+def _matrices(params: optax.Params) -> optax.Params:
+    """Return how muon is to see each kernel: as [all but the last, last]."""
+
+    def see(leaf: jax.Array) -> contrib.MuonDimensionNumbers:
         return contrib.MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
 
-    return jax.tree_util.tree_map_with_path(see, params)
+    return jax.tree.map(see, params)
 
 
 def by_path(factors: Mapping[tuple[str, ...], float]) -> optax.GradientTransformation:

@@ -2,15 +2,19 @@
 
 import difflib
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import jax
 import optax
 
+from cnn_jax import ranges
 from cnn_jax.errors import BadInputError
 
 Schedule = Callable[[jax.typing.ArrayLike], jax.typing.ArrayLike]
 
 SCHEDULES = ("constant", "cosine", "step", "onecycle")
+
+MOST_STEPS = 2**31 - 1  # steps are counted in int32
 
 
 def choose(field: str, name: str, known: Sequence[str]) -> None:
@@ -23,11 +27,13 @@ def choose(field: str, name: str, known: Sequence[str]) -> None:
 def make_schedule(
     name: str,
     *,
-    learning_rate: float,
-    total_steps: int,
-    warmup: int = 0,
-    milestones: Sequence[int] = (),
-    factor: float = 0.1,
+    learning_rate: Annotated[float, ranges.above(0)],
+    total_steps: Annotated[int, ranges.whole(1, high=MOST_STEPS)],
+    warmup: Annotated[int, ranges.whole(0, high=MOST_STEPS)] = 0,
+    milestones: Annotated[
+        Sequence[int], ranges.Each(ranges.whole(1, high=MOST_STEPS), rising=True)
+    ] = (),
+    factor: Annotated[float, ranges.above(0)] = 0.1,
 ) -> Schedule:
     """Return step -> learning rate; ``warmup`` steps of linear growth come before it.
 
@@ -39,13 +45,22 @@ def make_schedule(
         learning_rate: the highest rate.
         total_steps: steps of the run, warm-up included.
         warmup: steps until the highest rate is reached.
-        milestones: steps, counted from the run's start.
+        milestones: rising steps, counted from the run's start.
         factor: what a milestone multiplies the rate by.
 
     Raises:
-        BadInputError: an unknown name, 'step' without milestones, 'onecycle' with warm-up.
+        BadInputError: an unknown name, a value outside its range, 'step' without milestones,
+            'onecycle' with warm-up.
     """
     choose("optim.schedule", name, SCHEDULES)
+    values = {
+        "learning_rate": learning_rate,
+        "total_steps": total_steps,
+        "warmup": warmup,
+        "milestones": milestones,
+        "factor": factor,
+    }
+    ranges.check_all("optim", values, ranges.declared(make_schedule))
     if name == "onecycle":
         if warmup:
             raise BadInputError(
@@ -55,10 +70,10 @@ def make_schedule(
     if name == "cosine":
         after = optax.cosine_decay_schedule(learning_rate, max(total_steps - warmup, 1))
     elif name == "step":
-        if not milestones:
+        if len(milestones) == 0:
             raise BadInputError("optim.milestones: the schedule 'step' needs at least one step")
         after = optax.piecewise_constant_schedule(
-            learning_rate, {int(step) - warmup: factor for step in milestones}
+            learning_rate, {step - warmup: factor for step in milestones}
         )
     else:
         after = optax.constant_schedule(learning_rate)

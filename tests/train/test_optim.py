@@ -82,6 +82,44 @@ def test_clipping_bounds_the_global_norm():
     np.testing.assert_array_equal(loose["kernel"], plain["kernel"])
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("learning_rate", bad) for bad in (0, -0.1, math.nan, math.inf, True, "0.1")),
+        *(("total_steps", bad) for bad in (0, -1, 8.0, 2**31)),
+        *(("warmup", bad) for bad in (-1, 0.5, True)),
+        *(("factor", bad) for bad in (0.0, -1, math.nan)),
+        *(("milestones", bad) for bad in ((0.5, 0.75), (3, 3), (30, 10), (-2,), (0,), "ab", 3)),
+        ("milestones", ("a", "b")),
+        ("milestones", (1, True)),
+    ],
+)
+def test_a_schedule_that_no_run_could_use_is_refused_in_one_line(field, value):
+    fields: Any = {"learning_rate": 1.0, "total_steps": 8, "milestones": (3,)} | {field: value}
+    with pytest.raises(BadInputError, match=rf"^optim\.{field} is .*; it has to be .*$") as told:
+        schedules.make_schedule("step", **fields)
+    assert "\n" not in str(told.value)
+
+
+def test_milestones_may_be_of_numpys_integers_and_drop_at_the_step_they_name():
+    found = rates("step", range(6), milestones=[np.int64(2), 4], factor=0.5)
+    assert found == pytest.approx([0.8, 0.8, 0.4, 0.4, 0.2, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("momentum", bad) for bad in (-0.1, 1.0, math.nan, "0.9")),
+        *(("weight_decay", bad) for bad in (-1e-4, math.inf)),
+        *(("clip", bad) for bad in (0, -1.0, math.nan)),
+        *(("warmup_error", bad) for bad in (0, 1, -0.5)),
+    ],
+)
+def test_an_optimizer_that_no_run_could_use_is_refused_in_one_line(field, value):
+    with pytest.raises(BadInputError, match=rf"^optim\.{field} is .*; it has to be"):
+        optim.make_optimizer("sgd", lambda step: 0.1, **{field: value})
+
+
 def test_unknown_names_get_a_line():
     with pytest.raises(BadInputError, match=r"optim.name is 'sdg'; there is sgd"):
         optim.make_optimizer("sdg", lambda step: 0.1)
@@ -107,13 +145,35 @@ def test_rmsprop_divides_by_the_root_of_the_mean_square():
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_lars_rescales_kernels_by_their_norms_and_leaves_biases():
-    found = updates("lars", momentum=0.0, weight_decay=0.1)
+def test_lars_is_the_papers_algorithm():
+    """You et al. 2017, algorithm 1 in NumPy; biases neither decay nor are rescaled."""
+    optimizer: Any = optim.make_optimizer("lars", lambda step: 0.1, weight_decay=0.1)
+    params, state = PARAMS, optimizer.init(PARAMS)
     kernel, gradient = np.array([1.0, -2.0]), np.array([0.5, 0.25])
-    decayed = gradient + 0.1 * kernel
-    ratio = 0.001 * np.linalg.norm(kernel) / np.linalg.norm(decayed)
-    np.testing.assert_allclose(found["kernel"], kernel - 0.1 * ratio * decayed, rtol=1e-5)
-    np.testing.assert_allclose(found["bias"], 3.0 + 0.1 * 1.0, rtol=1e-6)
+    velocity, drift = np.zeros(2), 0.0
+    for _ in range(3):
+        change, state = optimizer.update(GRADS, state, params)
+        params = jax.tree.map(jnp.add, params, change)
+        norm = np.linalg.norm(kernel)
+        local = 0.001 * norm / (np.linalg.norm(gradient) + 0.1 * norm)  # eq. 6
+        velocity = 0.9 * velocity + 0.1 * local * (gradient + 0.1 * kernel)
+        drift = 0.9 * drift + 0.1 * -1.0
+        kernel = kernel - velocity
+        np.testing.assert_allclose(change["conv"]["kernel"], -velocity, rtol=1e-5)
+        np.testing.assert_allclose(change["conv"]["bias"], [-drift], rtol=1e-6)
+
+
+def test_lars_moves_kernels_that_are_zero_or_have_no_gradient():
+    params = {"a": {"kernel": jnp.zeros(2)}, "b": {"kernel": jnp.array([3.0, 4.0])}}
+    grads = {"a": {"kernel": jnp.array([1.0, 2.0])}, "b": {"kernel": jnp.zeros(2)}}
+    optimizer: Any = optim.make_optimizer("lars", lambda step: 0.1, weight_decay=0.1)
+    change, _ = optimizer.update(grads, optimizer.init(params), params)
+    np.testing.assert_allclose(change["a"]["kernel"], [-0.1, -0.2], rtol=1e-6)
+    # Without a gradient the rate is 0.001 / 0.1 whatever the kernel's norm.
+    np.testing.assert_allclose(change["b"]["kernel"], [-0.1 * 0.001 * x for x in (3, 4)], rtol=1e-5)
+    optimizer = optim.make_optimizer("lars", lambda step: 0.1)
+    change, _ = optimizer.update(grads, optimizer.init(params), params)
+    np.testing.assert_array_equal(change["b"]["kernel"], [0.0, 0.0])
 
 
 def test_lamb_steps_by_the_norm_of_the_parameters():
@@ -132,6 +192,23 @@ def test_muon_steps_along_an_orthogonal_matrix():
     values = np.linalg.svd(np.reshape(change["kernel"], (18, 4)), compute_uv=False)
     assert values.min() > 0.6
     assert values.max() < 1.3
+
+
+def test_muon_moves_what_is_no_kernel_by_adam():
+    """Kingma & Ba 2014, algorithm 1, in NumPy, over gradients that change sign."""
+    params: Any = {"kernel": jnp.ones((2, 3)), "bias": jnp.array([1.0, -1.0])}
+    optimizer: Any = optim.make_optimizer("muon", lambda step: 0.1, weight_decay=0.5)
+    state, bias = optimizer.init(params), np.array([1.0, -1.0])
+    first = second = np.zeros(2)
+    for step, gradient in enumerate(([1.0, -2.0], [-0.5, 1.0], [3.0, 0.25]), 1):
+        grads = {"kernel": jnp.ones((2, 3)), "bias": jnp.array(gradient)}
+        change, state = optimizer.update(grads, state, params)
+        params = jax.tree.map(jnp.add, params, change)
+        first = 0.9 * first + 0.1 * np.array(gradient)
+        second = 0.999 * second + 0.001 * np.array(gradient) ** 2
+        root = np.sqrt(second / (1 - 0.999**step)) + 1e-8
+        bias = bias - 0.1 * first / (1 - 0.9**step) / root
+        np.testing.assert_allclose(params["bias"], bias, rtol=1e-5)
 
 
 def test_sam_takes_the_gradient_uphill():
