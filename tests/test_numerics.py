@@ -16,7 +16,6 @@ APPLYING = {
     "optim.name=lars": "--config.optim.name=lars",
     "optim.name=muon": "--config.optim.name=muon",
     "data.augment.cutmix": '--config.data.augment={"cutmix": {}}',
-    "data.augment.randaugment": '--config.data.augment={"randaugment": {}}',
 }
 
 

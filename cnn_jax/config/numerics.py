@@ -48,11 +48,6 @@ NUMERICS: dict[str, Numerics] = {
         lambda config: "cutmix" in config.data.augment,
         "the area of the box is distributed as published",
     ),
-    "data.augment.randaugment": Numerics(
-        2,
-        lambda config: "randaugment" in config.data.augment,
-        "solarize inverts pixels at its threshold too",
-    ),
 }
 
 

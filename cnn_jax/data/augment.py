@@ -7,13 +7,16 @@ shape it was given.
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from cnn_jax import ranges
 from cnn_jax.data import colour, erase, mix, randaugment, spatial
+from cnn_jax.data.arguments import Pixels
 from cnn_jax.errors import BadInputError
 
 # (key, image, ...) -> image
@@ -70,8 +73,9 @@ def pipeline(
     Raises:
         BadInputError: an unknown transform or argument, or one that the images cannot take.
     """
+    steps = checked(steps, shape)
     for name, arguments in steps.items():
-        _check(name, arguments, shape, classes)
+        _trace(name, arguments, shape, classes)
 
     def apply(
         key: jax.Array, places: jax.Array, images: jax.Array, labels: jax.Array
@@ -107,20 +111,64 @@ def _over_shares(
     return jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, count), mixed(key, *whole))
 
 
-def _check(name: str, arguments: Mapping[str, Any], shape: tuple[int, ...], classes: int) -> None:
-    known = {**TRANSFORMS, **MIXES}
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1) or sorted(known)
-        raise BadInputError(
-            f"data.augment: unknown transform {name!r}; did you mean {', '.join(near)}?"
-        )
-    parameters = inspect.signature(known[name]).parameters.values()
-    fields = [field.name for field in parameters if field.kind is field.KEYWORD_ONLY]
-    for argument in arguments:
-        if argument not in fields:
+def checked(
+    steps: Mapping[str, Any], shape: Sequence[int] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return the transforms and their arguments, NumPy's numbers as Python's.
+
+    Args:
+        steps: name of the transform -> its arguments.
+        shape: of the images, ``[H, W, C]``, where it is known: some arguments depend on it.
+
+    Raises:
+        BadInputError: an unknown transform or argument, or one outside its range.
+    """
+    made = {}
+    for name, arguments in steps.items():
+        known = {**TRANSFORMS, **MIXES}
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1) or sorted(known)
             raise BadInputError(
-                f"data.augment.{name} has no argument {argument!r}; it has {', '.join(fields)}"
+                f"data.augment: unknown transform {name!r}; did you mean {', '.join(near)}?"
             )
+        if not isinstance(arguments, Mapping):
+            raise BadInputError(
+                f"data.augment.{name} is {arguments!r}; it has to be a dict of arguments, such "
+                "as {}"
+            )
+        defaults = {
+            field.name: field.default
+            for field in inspect.signature(known[name]).parameters.values()
+            if field.kind is field.KEYWORD_ONLY
+        }
+        made[name] = {argument: _plain(value) for argument, value in arguments.items()}
+        for argument in made[name]:
+            if argument not in defaults:
+                raise BadInputError(
+                    f"data.augment.{name} has no argument {argument!r}; "
+                    f"it has {', '.join(defaults)}"
+                )
+        allowed = {
+            argument: (one.on(shape), optional)
+            if isinstance(one, Pixels) and shape is not None
+            else (one, optional)
+            for argument, (one, optional) in ranges.declared(known[name]).items()
+        }
+        ranges.check_all(f"data.augment.{name}", defaults | made[name], allowed)
+    return made
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return tuple(value.tolist())
+    if isinstance(value, (tuple, list)):
+        return tuple(_plain(item) for item in value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _trace(name: str, arguments: Mapping[str, Any], shape: tuple[int, ...], classes: int) -> None:
+    """Raise ``BadInputError`` for a transform that cannot work on such images."""
+    known = {**TRANSFORMS, **MIXES}
     key = jax.random.key(0)
     image = jax.ShapeDtypeStruct(shape, jnp.float32)
     batch = jax.ShapeDtypeStruct((2, *shape), jnp.float32)

@@ -1,10 +1,11 @@
 """Random windows: where random-resized-crop cuts, on the host as on the device."""
 
 import types
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from cnn_jax.data.arguments import Areas, Factors
 
 # Draws for one window: a window of the wanted area and shape need not fit into the image, so that
 # several are drawn and the first that fits is taken.
@@ -20,8 +21,8 @@ def window(
     height: int,
     width: int,
     *,
-    area: Sequence[float],
-    ratio: Sequence[float],
+    area: Areas,
+    ratio: Factors,
     xp: types.ModuleType = np,
 ) -> tuple[Any, Any, Any, Any]:
     """Return (top, left, height, width) of a window in whole pixels.

@@ -5,6 +5,9 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from cnn_jax.data.arguments import Hue, Level, Strength
+from cnn_jax.errors import BadInputError
+
 # The share of red, green and blue in brightness (ITU-R BT.601), which Pillow uses.
 LUMA = (0.299, 0.587, 0.114)
 
@@ -13,6 +16,8 @@ def grey(image: jax.Array) -> jax.Array:
     """Return the brightness of each pixel, ``[H, W, 1]``."""
     if image.shape[-1] == 1:
         return image
+    if image.shape[-1] != len(LUMA):
+        raise BadInputError(f"takes images of 1 or 3 channels, not {image.shape[-1]}")
     weighted = image * jnp.asarray(LUMA, image.dtype)
     return jnp.sum(weighted, axis=-1, keepdims=True)
 
@@ -62,12 +67,12 @@ def _factor(key: jax.Array, strength: float) -> jax.Array:
     return jax.random.uniform(key, (), jnp.float32, max(0.0, 1 - strength), 1 + strength)
 
 
-def brightness(key: jax.Array, image: jax.Array, *, strength: float = 0.4) -> jax.Array:
+def brightness(key: jax.Array, image: jax.Array, *, strength: Strength = 0.4) -> jax.Array:
     """Multiply the image by a factor uniform in 1 +- ``strength``."""
     return brighten(image, _factor(key, strength))
 
 
-def contrast(key: jax.Array, image: jax.Array, *, strength: float = 0.4) -> jax.Array:
+def contrast(key: jax.Array, image: jax.Array, *, strength: Strength = 0.4) -> jax.Array:
     """Spread the image about its mean brightness by a factor uniform in 1 +- ``strength``."""
     return set_contrast(image, _factor(key, strength))
 
@@ -76,10 +81,10 @@ def colour_jitter(
     key: jax.Array,
     image: jax.Array,
     *,
-    brightness: float = 0.4,
-    contrast: float = 0.4,
-    saturation: float = 0.4,
-    hue: float = 0.0,
+    brightness: Strength = 0.4,
+    contrast: Strength = 0.4,
+    saturation: Strength = 0.4,
+    hue: Hue = 0.0,
 ) -> jax.Array:
     """Change brightness, contrast, saturation and hue, in this order, each by its own draw.
 
@@ -95,7 +100,7 @@ def colour_jitter(
     return image
 
 
-def noise(key: jax.Array, image: jax.Array, *, std: float = 10.0) -> jax.Array:
+def noise(key: jax.Array, image: jax.Array, *, std: Level = 10.0) -> jax.Array:
     """Add Gaussian noise of ``std`` levels (of 255) to every value, cut off at 0 and 255."""
     return jnp.clip(image + std * jax.random.normal(key, image.shape, image.dtype), 0, 255)
 

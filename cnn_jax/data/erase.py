@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from cnn_jax.data import boxes
+from cnn_jax.data.arguments import Areas, Factors, Level, Probability, Side
 
 
 def inside(
@@ -20,7 +21,7 @@ def inside(
     return (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
 
 
-def cutout(key: jax.Array, image: jax.Array, *, size: int = 16, fill: float = 127.5) -> jax.Array:
+def cutout(key: jax.Array, image: jax.Array, *, size: Side = 16, fill: Level = 127.5) -> jax.Array:
     """Fill a square of ``size`` pixels a side around a random pixel (DeVries & Taylor 2017).
 
     The square may reach over the rim. ``fill`` is a level; the paper's is the data's mean.
@@ -35,9 +36,9 @@ def random_erasing(
     key: jax.Array,
     image: jax.Array,
     *,
-    probability: float = 0.5,
-    area: Sequence[float] = (0.02, 0.4),
-    ratio: Sequence[float] = (0.3, 10 / 3),
+    probability: Probability = 0.5,
+    area: Areas = (0.02, 0.4),
+    ratio: Factors = (0.3, 10 / 3),
 ) -> jax.Array:
     """Replace a random rectangle by random levels, uniform in 0..255 (Zhong et al. 2017).
 

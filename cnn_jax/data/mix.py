@@ -8,6 +8,7 @@ of each place is drawn from the batch's key, its share from the example's own.
 import jax
 import jax.numpy as jnp
 
+from cnn_jax.data.arguments import Alpha, Probability
 from cnn_jax.data.erase import inside
 
 Mixed = tuple[jax.Array, jax.Array]
@@ -37,8 +38,8 @@ def mixup(
     images: jax.Array,
     targets: jax.Array,
     *,
-    alpha: float = 0.2,
-    probability: float = 1.0,
+    alpha: Alpha = 0.2,
+    probability: Probability = 1.0,
 ) -> Mixed:
     """Average each image with its partner's, and the targets likewise (Zhang et al. 2017)."""
     other = partners(key, len(images))
@@ -56,13 +57,14 @@ def cutmix(
     images: jax.Array,
     targets: jax.Array,
     *,
-    alpha: float = 1.0,
-    probability: float = 1.0,
+    alpha: Alpha = 1.0,
+    probability: Probability = 1.0,
 ) -> Mixed:
     """Paste a rectangle of the partner's image, the targets by area (Yun et al. 2019).
 
-    The rectangle has the image's aspect ratio and the share 1 - lambda of its area before it is
-    cut at the rim; the targets are weighted by what is left of it.
+    The rectangle has the image's aspect ratio and the share 1 - lambda of its area before halves
+    are rounded down and it is cut at the rim, as in the authors' code; the targets are weighted by
+    what is left of it.
     """
     height, width = images.shape[1:3]
     other = partners(key, len(images))
@@ -73,10 +75,10 @@ def cutmix(
         place = jax.random.fold_in(key, 2)
         row, column = jax.random.randint(place, (2,), 0, jnp.asarray([height, width]))
         side = jnp.sqrt(1 - share)
-        rows = jnp.floor(height * side).astype(int)
-        columns = jnp.floor(width * side).astype(int)
-        top, left = row - rows // 2, column - columns // 2
-        return inside((height, width), top, left, top + rows, left + columns)
+        # As many pixels before the centre as from it on: the side is even.
+        up = jnp.floor(height * side).astype(int) // 2
+        along = jnp.floor(width * side).astype(int) // 2
+        return inside((height, width), row - up, column - along, row + up, column + along)
 
     pasted = jax.vmap(rectangle)(own, share)
     kept = 1 - jnp.mean(pasted, axis=(1, 2, 3), dtype=targets.dtype)[:, None]

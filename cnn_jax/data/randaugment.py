@@ -4,9 +4,12 @@ Under jit and vmap every branch of a choice is computed. So the fourteen are thr
 matrix is chosen; a blend, whose other end is chosen; a table of levels, which is chosen.
 """
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 
+from cnn_jax import ranges
 from cnn_jax.data import colour, spatial
 
 LEVELS = 256
@@ -22,11 +25,17 @@ OPERATIONS = ("identity", *WARPS, *BLENDS, *TABLES)
 
 
 def randaugment(
-    key: jax.Array, image: jax.Array, *, operations: int = 2, magnitude: float = 9.0
+    key: jax.Array,
+    image: jax.Array,
+    *,
+    operations: Annotated[int, ranges.whole(1, high=len(OPERATIONS))] = 2,
+    magnitude: Annotated[float, ranges.at_least(0, high=STRONGEST)] = 9.0,
 ) -> jax.Array:
     """Apply so many operations, each drawn uniformly; ``magnitude`` 10 is the strongest.
 
-    Those that have a direction go either way with equal odds. Black comes in from outside.
+    Those that have a direction go either way with equal odds. Black comes in from outside. Solarize
+    inverts levels from 256 down to 0, the stronger the lower, as AutoAugment does; torchvision goes
+    from 255 on, and so inverts white at magnitude 0.
     """
     for number in range(operations):
         choice, side = jax.random.split(jax.random.fold_in(key, number))
@@ -97,7 +106,8 @@ def _blend(image: jax.Array, which: jax.Array, factor: jax.Array | float) -> jax
 def _table(image: jax.Array, which: jax.Array, strength: float) -> jax.Array:
     levels = jnp.round(image).astype(jnp.int32)
     all_levels = jnp.arange(LEVELS)
-    turned = jnp.where(all_levels < LEVELS * (1 - strength), all_levels, 255 - all_levels)
+    threshold = LEVELS - int(LEVELS * strength)
+    turned = jnp.where(all_levels < threshold, all_levels, 255 - all_levels)
     kept = 8 - round(BITS * strength)
     coarse = all_levels & ~(2 ** (8 - kept) - 1)
 

@@ -1,21 +1,21 @@
 """Transforms that move pixels: functions of (key, image), images float32 ``[H, W, C]``."""
 
 import math
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
 
 from cnn_jax.data import boxes
+from cnn_jax.data.arguments import Areas, Degrees, Factors, Level, Padding, Probability, Share
 
 
-def flip(key: jax.Array, image: jax.Array, *, probability: float = 0.5) -> jax.Array:
+def flip(key: jax.Array, image: jax.Array, *, probability: Probability = 0.5) -> jax.Array:
     """Mirror the image left to right with the given probability."""
     return jnp.where(jax.random.bernoulli(key, probability), image[:, ::-1], image)
 
 
-def pad_crop(key: jax.Array, image: jax.Array, *, padding: int = 4) -> jax.Array:
+def pad_crop(key: jax.Array, image: jax.Array, *, padding: Padding = 4) -> jax.Array:
     """Pad by ``padding`` black pixels and cut a window of the old size at a random place.
 
     The CIFAR augmentation of He et al. 2015, section 4.2.
@@ -29,8 +29,8 @@ def random_resized_crop(
     key: jax.Array,
     image: jax.Array,
     *,
-    area: Sequence[float] = boxes.CUSTOMARY["area"],
-    ratio: Sequence[float] = boxes.CUSTOMARY["ratio"],
+    area: Areas = boxes.CUSTOMARY["area"],
+    ratio: Factors = boxes.CUSTOMARY["ratio"],
 ) -> jax.Array:
     """Cut a random window (``boxes.window``) and enlarge it to the image's size."""
     height, width, _ = image.shape
@@ -94,7 +94,7 @@ def turning(degrees: jax.Array | float) -> jax.Array:
 
 
 def rotation(
-    key: jax.Array, image: jax.Array, *, degrees: float = 15.0, fill: float = 0.0
+    key: jax.Array, image: jax.Array, *, degrees: Degrees = 15.0, fill: Level = 0.0
 ) -> jax.Array:
     """Turn the image about its centre by an angle uniform in +-``degrees``."""
     angle = jax.random.uniform(key, (), jnp.float32, -degrees, degrees)
@@ -102,7 +102,7 @@ def rotation(
 
 
 def scale(
-    key: jax.Array, image: jax.Array, *, factor: Sequence[float] = (0.8, 1.25), fill: float = 0.0
+    key: jax.Array, image: jax.Array, *, factor: Factors = (0.8, 1.25), fill: Level = 0.0
 ) -> jax.Array:
     """Enlarge the image about its centre by a factor whose logarithm is uniform between two."""
     low, high = (math.log(bound) for bound in factor)
@@ -111,7 +111,7 @@ def scale(
 
 
 def translation(
-    key: jax.Array, image: jax.Array, *, share: float = 0.1, fill: float = 0.0
+    key: jax.Array, image: jax.Array, *, share: Share = 0.1, fill: Level = 0.0
 ) -> jax.Array:
     """Move the image by up to ``share`` of its height and width, between pixels too."""
     height, width, _ = image.shape

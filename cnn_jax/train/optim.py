@@ -140,9 +140,11 @@ def _by_trust_ratio(decay: float) -> optax.GradientTransformation:
         ratio = jnp.where(movable, TRUST * norm / jnp.where(movable, divisor, 1), 1)
         return ratio * (gradient + decay * kernel)
 
-    return optax.stateless(
-        lambda updates, params: jax.tree.map(scaled, kernels(params), updates, params)
-    )
+    def update(updates: optax.Updates, params: optax.Params | None) -> optax.Updates:
+        assert params is not None
+        return jax.tree.map(scaled, kernels(params), updates, params)
+
+    return optax.stateless(update)
 
 
 def _muon_or_adam(params: optax.Params) -> optax.Params:

@@ -1,5 +1,6 @@
 """Composing transforms: their order, their keys, and what is wrong with bad ones."""
 
+import inspect
 import re
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax.data import augment, mix, resident, spatial
+from cnn_jax.data import augment, erase, mix, resident, spatial
 from cnn_jax.errors import BadInputError
 
 SHAPE = (5, 6, 3)
@@ -84,14 +85,97 @@ def test_every_transform_takes_its_defaults_and_keeps_the_shape(channels):
         ({"flipp": {}}, "unknown transform 'flipp'; did you mean flip?"),
         ({"pad_crop": {"pad": 2}}, "data.augment.pad_crop has no argument 'pad'; it has padding"),
         ({"mixup": {"own": 2}}, "has no argument 'own'; it has alpha, probability"),
-        ({"pad_crop": {"padding": -3}}, "data.augment.pad_crop cannot take {'padding': -3}"),
-        ({"pad_crop": {"padding": "x"}}, "data.augment.pad_crop cannot take {'padding': 'x'}"),
-        ({"mixup": {"alpha": "x"}}, "data.augment.mixup cannot take {'alpha': 'x'}"),
+        (
+            {"pad_crop": {"padding": -3}},
+            "data.augment.pad_crop.padding is -3; it has to be a whole",
+        ),
+        ({"pad_crop": {"padding": "x"}}, "data.augment.pad_crop.padding is 'x'; it has to be"),
+        (
+            {"mixup": {"alpha": "x"}},
+            "data.augment.mixup.alpha is 'x'; it has to be a finite number",
+        ),
+        ({"flip": 1}, "data.augment.flip is 1; it has to be a dict of arguments"),
+        (
+            {"pad_crop": {"padding": 5}},
+            "padding is 5; it has to be a whole number at least 0 and at most 4 on images of 5x6",
+        ),
+        (
+            {"cutout": {}},
+            "data.augment.cutout.size is 16; it has to be a whole number at least 1 "
+            "and at most 10 on images of 5x6",
+        ),
     ],
 )
 def test_bad_steps_are_named(steps, line):
     with pytest.raises(BadInputError, match=re.escape(line)):
         augment.pipeline(steps, SHAPE, 3)
+
+
+def ends(name: str):
+    """Return (argument, value in its range at an end, value beyond that end) of a transform."""
+    limits: dict[str, tuple] = {
+        "probability": ((0, -0.1), (1, 1.1)),
+        "padding": ((0, -1),),
+        "area": (((0.5, 0.5), (1, 0.08)), ((0.1, 1.0), (0.1, 1.1)), ((0.1, 1), (0, 1))),
+        "ratio": (((0.75, 0.75), (4 / 3, 3 / 4)), ((0.01, 100), (0, 1))),
+        "degrees": ((0, -15.0), (180, 181)),
+        "fill": ((0, -1), (255, 256)),
+        "factor": (((1, 1), (1.25, 0.8)), ((0.01, 1), (-0.8, 1.25))),
+        "share": ((0, -0.1), (1, 1.5)),
+        "strength": ((0, -0.4),),
+        "brightness": ((0, -0.4),),
+        "contrast": ((0, -0.4),),
+        "saturation": ((0, -0.4),),
+        "hue": ((0, -0.1), (0.5, 0.6)),
+        "std": ((0, -10.0), (255, 300)),
+        "size": ((1, 0), (2, 2.5)),
+        "alpha": ((1e-6, 0), (1.0, -1)),
+        "operations": ((1, 0), (14, 15), (2, 2.0)),
+        "magnitude": ((0, -1), (10, 10.5)),
+    }
+    parameters = inspect.signature((augment.TRANSFORMS | augment.MIXES)[name]).parameters.values()
+    fields = [field.name for field in parameters if field.kind is field.KEYWORD_ONLY]
+    return [(field, good, bad) for field in fields for good, bad in limits[field]]
+
+
+@pytest.mark.parametrize("name", [*augment.TRANSFORMS, *augment.MIXES])
+def test_arguments_outside_their_range_are_refused_before_anything_is_traced(name, monkeypatch):
+    monkeypatch.setattr(jax, "eval_shape", None)
+    for argument, good, bad in ends(name):
+        assert augment.checked({name: {argument: good}}) == {name: {argument: good}}
+        for wrong in (bad, float("nan"), True, "x", None):
+            line = rf"^data\.augment\.{name}\.{argument} is .*; it has to be .*$"
+            with pytest.raises(BadInputError, match=line):
+                augment.checked({name: {argument: wrong}})
+
+
+def test_numpys_numbers_are_taken_as_pythons():
+    given = {
+        "pad_crop": {"padding": np.int64(3)},
+        "random_resized_crop": {"area": np.array([0.25, 1.0]), "ratio": [np.float32(0.5), 2]},
+    }
+    made = augment.checked(given)
+    assert made["pad_crop"]["padding"] == 3
+    assert made["random_resized_crop"] == {"area": (0.25, 1.0), "ratio": (0.5, 2)}
+    flat = [made["pad_crop"]["padding"], *made["random_resized_crop"]["area"]]
+    assert {type(value) for value in flat} == {int, float}
+    with pytest.raises(BadInputError, match="padding is True"):
+        augment.checked({"pad_crop": {"padding": np.True_}})
+
+
+def test_colours_of_two_channels_are_told_in_one_line():
+    with pytest.raises(BadInputError, match=r"contrast cannot take .* 1 or 3 channels, not 2"):
+        augment.pipeline({"contrast": {}}, (8, 8, 2), 3)
+
+
+def test_the_widest_arguments_leave_something_of_the_image():
+    """A window within the largest padding, and the largest square, show part of the image."""
+    image = jnp.full(SHAPE, 9.0)
+    many = jax.random.split(KEY, 200)
+    crop = jax.jit(jax.vmap(lambda key: spatial.pad_crop(key, image, padding=4)))(many)
+    assert np.asarray(crop).max((1, 2, 3)).min() == 9
+    cut = jax.jit(jax.vmap(lambda key: erase.cutout(key, image, size=10, fill=0.0)))(many)
+    assert np.asarray(cut).max() == 9
 
 
 def test_scaling_is_affine_by_channel():

@@ -1,6 +1,7 @@
 """Mixup and cutmix: images and targets mixed in the same shares, partners from the batch's key."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -63,6 +64,49 @@ def test_cutmix_pastes_a_rectangle_and_weighs_by_its_area():
         soft = kept * TARGETS[place] + (1 - kept) * TARGETS[other[place]]
         np.testing.assert_allclose(targets[place], soft, atol=1e-6)
     assert np.mean([(image != place).any() for place, image in enumerate(images)]) > 0.2
+
+
+def papers_box(size, kept, row, column):
+    """Return where Yun et al.'s own code pastes (rand_bbox), bool [H, W]."""
+    height, width = size
+    cut = np.sqrt(1.0 - kept)
+    rows, columns = int(height * cut), int(width * cut)
+    inside = np.zeros((height, width), bool)
+    top, bottom = np.clip([row - rows // 2, row + rows // 2], 0, height)
+    left, right = np.clip([column - columns // 2, column + columns // 2], 0, width)
+    inside[top:bottom, left:right] = True
+    return inside
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 15)])
+def test_cutmix_pastes_the_papers_box(size):
+    own = jax.random.split(jax.random.key(7), 2000)
+    ones = jnp.arange(len(own), dtype=jnp.float32)[:, None, None, None]
+    images = jnp.broadcast_to(ones, (len(own), *size, 1))
+    targets = jnp.zeros((len(own), 2))
+    mixed, _ = jax.jit(mix.cutmix)(KEY, own, images, targets)
+    pasted = np.asarray(mixed != images)[..., 0]
+    drawn = jax.jit(lambda own: mix._shares(own, 1.0, 1.0))(own)
+    partner = np.asarray(mix.partners(KEY, len(own)))
+    rng = np.random.default_rng(0)
+    theirs = [
+        papers_box(size, kept, *rng.integers(0, size)).mean()
+        for kept in np.asarray(drawn, np.float64)
+    ]
+    ours = pasted.mean((1, 2))[partner != np.arange(len(own))]
+    # The same lambdas, places drawn anew: the areas have one distribution.
+    same: Any = stats.ks_2samp(ours, theirs)
+    assert same.pvalue > 1e-3
+    error = np.hypot(ours.std(), np.std(theirs)) / np.sqrt(len(own))
+    assert abs(ours.mean() - np.mean(theirs)) < 4 * error
+    # And every box is one that the paper's code can make of its lambda.
+    for place in range(0, len(own), 40):
+        possible = {
+            papers_box(size, float(drawn[place]), row, column).tobytes()
+            for row in range(size[0])
+            for column in range(size[1])
+        }
+        assert pasted[place].tobytes() in possible or partner[place] == place
 
 
 @pytest.mark.parametrize("transform", [mix.mixup, mix.cutmix])

@@ -16,7 +16,7 @@ RNG = np.random.default_rng(0)
 # Not all levels occur, so that there is something to stretch and to equalise.
 RGB = (RNG.integers(30, 180, (31, 37, 3)) * RNG.random((31, 37, 1)) ** 0.5).astype(np.uint8)
 STRENGTH = 0.7
-THRESHOLD = int(256 * (1 - STRENGTH)) + 1
+THRESHOLD = 256 - int(256 * STRENGTH)
 
 
 @functools.cache
@@ -111,6 +111,16 @@ def _matrix(name: str, amount: float, height: int, width: int):
         "translate_y": (amount * 0.45 * height, 0.0),
     }
     return matrices.get(name, jnp.eye(2)), jnp.asarray(shifts.get(name, (0.0, 0.0)))
+
+
+@pytest.mark.parametrize("magnitude", [0, 1, 3, 5, 7.5, 9, 10])
+def test_solarize_inverts_from_autoaugments_threshold_on(magnitude):
+    """AutoAugment's code calls Pillow's solarize with 256 - int(magnitude / 10 * 256)."""
+    every = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    pillow = ImageOps.solarize(Image.fromarray(every), 256 - int(magnitude / 10 * 256))
+    image = jnp.asarray(every, jnp.float32)[..., None]
+    ours = compiled()(image, OPERATIONS.index("solarize"), magnitude / 10, 1.0)
+    np.testing.assert_array_equal(np.asarray(ours)[..., 0], np.asarray(pillow))
 
 
 def test_operations_are_drawn_evenly_with_either_sign():
