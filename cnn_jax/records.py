@@ -42,7 +42,9 @@ def write(file: Path, fields: Mapping[str, Any], *, version: int = 1) -> dict[st
     """Write ``fields`` to a file, whole or not at all; return what it holds (see ``sealed``)."""
     held = sealed(fields, version=version)
     with written(file) as temporary:
-        temporary.write_text(json.dumps(held, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        text = json.dumps(held, indent=2, ensure_ascii=False) + "\n"
+        # A name that is no UTF-8 has surrogates, which JSON can have as escapes alone.
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
     return held
 
 

@@ -108,3 +108,11 @@ def test_a_file_of_an_earlier_version_needs_no_digest(file):
     old = {"seed": 3, "name": "a", "numbers": [], "metrics": {}}
     file.write_text(json.dumps(old))
     assert read(file) == old
+
+
+def test_names_that_are_no_utf_8_come_back(tmp_path):
+    name = b"ni\xf1o".decode(errors="surrogateescape")
+    held = records.write(tmp_path / "record.json", FIELDS | {"name": name})
+    assert read(tmp_path / "record.json") == held
+    assert held["name"] == name
+    (tmp_path / "record.json").read_text("utf-8")

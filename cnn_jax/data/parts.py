@@ -2,13 +2,13 @@
 
 import dataclasses
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from cnn_jax.data import decode
-from cnn_jax.data.decode import View
+from cnn_jax.data.decode import Box, View
 from cnn_jax.errors import BadInputError
 
 
@@ -41,13 +41,15 @@ class Stream:
     """Images that stay encoded on disk; each is decoded and resized whenever it is read.
 
     ``records[i]`` is a mapping with the encoded ``image``; ``rows`` int64 ``[N]`` are the records
-    of this part and ``labels`` int32 ``[N]`` theirs; ``view`` says what becomes of an image.
+    of this part and ``labels`` int32 ``[N]`` theirs; ``view`` says what becomes of an image,
+    ``source`` where the records are, for messages.
     """
 
     records: Sequence[Any]
     rows: np.ndarray
     labels: np.ndarray
     view: View
+    source: str = "the data"
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,8 +67,22 @@ class Stream:
         return self.records[int(self.rows[row])]["image"]
 
     def read(self, row: int) -> np.ndarray:
-        """Return one image as the view shows it, uint8 ``[H, W, C]``."""
-        return decode.show(self.encoded(row), self.view)
+        """Return one image as the view shows it, uint8 ``[H, W, C]``; raises as ``shown``."""
+        return self.shown(row, self.encoded(row))
+
+    def shown(
+        self, row: int, encoded: bytes, window: Callable[[int, int], Box] | None = None
+    ) -> np.ndarray:
+        """Return the image that a row's file holds, see ``decode.show``.
+
+        Raises:
+            BadInputError: it cannot be decoded; names the record.
+        """
+        try:
+            return decode.show(encoded, self.view, window)
+        except ValueError as error:
+            record = f"record {self.rows[row]} of {self.source}"
+            raise BadInputError(f"{record} {error}; prepare the set again without it") from None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -79,8 +79,9 @@ class Batches:
             # each other out of the processor's caches, which costs a tenth of the time.
             files = [part.encoded(int(row)) for row in rows]
             images = np.empty((len(rows), *part.image_shape), np.uint8)
-            for place, (number, file) in enumerate(zip(self._numbers(step), files, strict=True)):
-                images[place] = decode.show(file, part.view, self._box(int(number)))
+            for place, number in enumerate(self._numbers(step)):
+                box = self._box(int(number))
+                images[place] = part.shown(int(rows[place]), files[place], box)
         return {"image": images, "label": part.labels[rows], "mask": mask}
 
     def _box(self, number: int) -> Callable[[int, int], decode.Box] | None:

@@ -12,6 +12,7 @@ from cnn_jax.data.decode import View
 from cnn_jax.data.parts import Part, Stream
 from cnn_jax.data.resident import Shuffled
 from cnn_jax.data.stream import Batches, read_ahead
+from cnn_jax.errors import BadInputError
 
 N, BATCH = 50, 16
 STEPS = -(-3 * N // BATCH)
@@ -143,11 +144,13 @@ def test_windows_differ_between_examples_epochs_and_seeds():
     assert len(drawn) == 60
 
 
-def test_a_damaged_record_ends_the_run_with_its_error():
-    broken = Stream([{"image": b"x"}], np.array([0]), np.array([0], np.int32), PHOTOS.view)
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_damaged_record_ends_the_run_with_its_name(workers):
+    records, rows = [*PHOTOS.records[:2], {"image": b"x"}], np.array([2])
+    broken = Stream(records, rows, np.array([0], np.int32), PHOTOS.view, "the split train in '/x'")
     with (
-        read_ahead(Batches(broken, 1)) as iterator,
-        pytest.raises(ValueError, match="is not an image file"),
+        read_ahead(Batches(broken, 1), workers=workers) as iterator,
+        pytest.raises(BadInputError, match="^record 2 of the split train in '/x' is not an image"),
     ):
         next(iterator)
 
