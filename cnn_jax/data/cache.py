@@ -1,22 +1,20 @@
 """What is read from a prepared set at every start, kept ready: labels, decoded images.
 
 Files in ``decoded`` in the cache folder, each named after what it was made of. They can be
-removed at any time: they are made again.
+removed at any time: they are made again, as are damaged ones.
 """
 
 import dataclasses
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cnn_jax.data import decode, threads
+from cnn_jax.data import arrays, decode, threads
 from cnn_jax.data.decode import View
-from cnn_jax.data.parts import Part
 from cnn_jax.data.progress import meter
 from cnn_jax.data.shuffle import shuffled
 from cnn_jax.errors import BadInputError
@@ -30,32 +28,63 @@ def cache_dir() -> Path:
     """Return where prepared data sets are kept unless a folder is given."""
     base = os.environ.get("CNN_JAX_CACHE")
     if base:
-        return Path(base)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cnn-jax"
+        return folder(base, "CNN_JAX_CACHE")
+    return folder(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "XDG_CACHE_HOME") / "cnn-jax"
+
+
+def folder(name: str, field: str) -> Path:
+    """Return a folder by the name that ``field`` gives it, ``~`` and ``~user`` replaced."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        raise BadInputError(f"{field}: {name!r} names the home of nobody here") from None
 
 
 def labels(prepared: Path, split: str, records: Sequence[Any]) -> np.ndarray:
-    """Return a split's labels, int32 ``[N]``; the first time all its records are read."""
+    """Return a split's labels, int32 ``[N]``; the first time all its records are read.
+
+    Raises:
+        BadInputError: a label that 32 bits do not hold.
+    """
 
     def make() -> Iterator[np.ndarray]:
         with meter(f"reading labels of {split}", len(records)) as advance:
             for chunk in threads.chunks(len(records), CHUNK, lambda rows: _fetch(records, rows)):
                 advance(len(chunk))
-                yield np.array([record["label"] for record in chunk], np.int32)
+                made = np.array([record["label"] for record in chunk])
+                found = made.astype(np.int32)
+                if np.any(found != made):
+                    raise BadInputError(
+                        f"the split {split} in {str(prepared)!r} has labels that are none, such as "
+                        f"{made[found != made][0]}"
+                    )
+                yield found
 
     return _kept(prepared, f"{split}-labels", (len(records),), np.int32, make)
 
 
-def decoded(prepared: Path, split: str, records: Sequence[Any], view: View) -> Part:
-    """Return a split as a view shows it, its images mapped from a file unless they are shuffled."""
+def decoded(prepared: Path, split: str, records: Sequence[Any], view: View) -> np.ndarray:
+    """Return a split's images as a view shows them, uint8 ``[N, H, W, C]``.
+
+    They are mapped from a file unless their pixels are shuffled.
+    """
     if view.shuffle is not None:  # made in a moment, not worth a file for each seed
-        part = decoded(prepared, split, records, dataclasses.replace(view, shuffle=None))
-        return Part(shuffled(part.images, view.shuffle), part.labels)
+        plain = decoded(prepared, split, records, dataclasses.replace(view, shuffle=None))
+        return shuffled(plain, view.shuffle)
     shape = (len(records), *view.shape)
 
     def make() -> Iterator[np.ndarray]:
         def show(rows: range) -> list[np.ndarray]:
-            return [decode.show(record["image"], view) for record in _fetch(records, rows)]
+            found = zip(rows, _fetch(records, rows), strict=True)
+            return [shown(row, record) for row, record in found]
+
+        def shown(row: int, record: Any) -> np.ndarray:
+            try:
+                return decode.show(record["image"], view)
+            except ValueError as error:
+                raise BadInputError(
+                    f"record {row} of the split {split} in {str(prepared)!r} {error}"
+                ) from None
 
         with meter(f"decoding {split}", len(records)) as advance:
             for chunk in threads.chunks(len(records), CHUNK, show):
@@ -66,8 +95,7 @@ def decoded(prepared: Path, split: str, records: Sequence[Any], view: View) -> P
     if view.subsample is not None:
         how += f"-{view.subsample.reading}{view.subsample.share}"
     name = f"{split}-{'x'.join(map(str, view.size))}x{shape[3]}{how}-v{VERSION}"
-    images = _kept(prepared, name, shape, np.uint8, make)
-    return Part(images, labels(prepared, split, records))
+    return _kept(prepared, name, shape, np.uint8, make)
 
 
 def _fetch(records: Any, rows: range) -> list[Any]:
@@ -81,32 +109,9 @@ def _kept(
     dtype: Any,
     make: Callable[[], Iterator[np.ndarray]],
 ) -> np.ndarray:
-    """Return the array in a file of the cache, made of ``make``'s pieces where it is missing."""
+    """Return an array of the cache, made of ``make``'s pieces where it is missing."""
     info = prepared / "dataset_info.json"
     of = f"{prepared.resolve()} {info.stat().st_mtime_ns} ".encode() + info.read_bytes()
-    file = cache_dir() / "decoded" / hashlib.sha256(of).hexdigest()[:16] / f"{name}.npy"
-    if not file.exists():
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            _write(file, shape, dtype, make())
-        except OSError as error:
-            raise BadInputError(
-                f"the cache cannot be written: {file}: {error.strerror}; free some space, or name "
-                "another folder in CNN_JAX_CACHE"
-            ) from None
-    return np.load(file, mmap_mode="r")
-
-
-def _write(file: Path, shape: tuple[int, ...], dtype: Any, pieces: Iterator[np.ndarray]) -> None:
-    """Write an array piece by piece, whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=file.parent)
-    try:
-        # Written, not mapped: a disk that fills up is an error here and a dead process there.
-        with open(handle, "wb") as out:
-            header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(out, header)
-            for piece in pieces:
-                out.write(piece.tobytes())
-        os.replace(temporary, file)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    digest = hashlib.sha256(of).hexdigest()[:16]
+    file = cache_dir() / "decoded" / digest / f"{name}.npy"
+    return arrays.kept(file, f"{digest} {name}", shape, dtype, make)

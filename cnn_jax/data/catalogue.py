@@ -7,10 +7,11 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
+from cnn_jax.data import prepared, seal
+from cnn_jax.data.shards import line
 from cnn_jax.errors import BadInputError
 
 EXTRA = "pip install 'cnn-jax[catalogue]'"
-INFO = "dataset_info.json"  # the file that every prepared set has
 
 
 def lists(name: str) -> bool:
@@ -20,13 +21,16 @@ def lists(name: str) -> bool:
 
 def is_prepared(folder: Path) -> bool:
     """Return whether ``folder`` is a prepared set itself."""
-    return (folder / INFO).is_file()
+    return (folder / prepared.INFO).is_file()
 
 
 def find(name: str, root: Path) -> Path | None:
     """Return the newest prepared version of ``name`` (or ``name/config``) under ``root``."""
     folder = root / name
-    found = [info.parent for info in (*folder.glob(f"*/{INFO}"), *folder.glob(f"*/*/{INFO}"))]
+    found = [
+        info.parent
+        for info in (*folder.glob(f"*/{prepared.INFO}"), *folder.glob(f"*/*/{prepared.INFO}"))
+    ]
 
     def version(path: Path) -> tuple[int, ...]:
         return tuple(int(x) for x in path.name.split(".") if x.isdigit())
@@ -50,6 +54,7 @@ def prepare(name: str, root: Path) -> Path:
         with contextlib.redirect_stdout(sys.stderr):
             builder.download_and_prepare()
     except Exception as error:  # whatever its builder does
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BadInputError(f"--data={name}: {line}") from None
-    return Path(builder.data_path)
+        raise BadInputError(f"--data={name}: {line(error)}") from None
+    folder = Path(builder.data_path)
+    seal.write(folder, prepared.open_set(folder, name).classes or ())
+    return folder

@@ -9,15 +9,30 @@ import numpy as np
 
 from cnn_jax.data import decode
 from cnn_jax.data.decode import Box, View
+from cnn_jax.data.labels import UNLABELLED, check_labels
 from cnn_jax.errors import BadInputError
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Images uint8 ``[N, H, W, C]`` with their labels int32 ``[N]``."""
+    """Images uint8 ``[N, H, W, C]`` with their labels int32 ``[N]``.
+
+    Raises:
+        BadInputError: they are not that, or a label is negative.
+    """
 
     images: np.ndarray
     labels: np.ndarray
+
+    def __post_init__(self):
+        check_labels(self.labels, None, "a part of the data")
+        images = self.images
+        if images.ndim != 4 or images.dtype != np.uint8 or len(images) != len(self.labels):
+            raise BadInputError(
+                f"images of the type {images.dtype} and the shape {list(images.shape)} with "
+                f"{len(self.labels)} labels; uint8 [N, H, W, C] with N labels are a part of the "
+                "data"
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -43,6 +58,9 @@ class Stream:
     ``records[i]`` is a mapping with the encoded ``image``; ``rows`` int64 ``[N]`` are the records
     of this part and ``labels`` int32 ``[N]`` theirs; ``view`` says what becomes of an image,
     ``source`` where the records are, for messages.
+
+    Raises:
+        BadInputError: a label that is none, or not one a record.
     """
 
     records: Sequence[Any]
@@ -50,6 +68,13 @@ class Stream:
     labels: np.ndarray
     view: View
     source: str = "the data"
+
+    def __post_init__(self):
+        check_labels(self.labels, None, "a part of the data")
+        if len(self.rows) != len(self.labels):
+            raise BadInputError(
+                f"{len(self.rows)} records with {len(self.labels)} labels are no part of the data"
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -92,6 +117,10 @@ class Source:
     ``size`` is what the images were resized to, (height, width), before any subsampling.
     ``mean`` and ``std`` are the constants to normalise by, a channel each, of pixels in 0..1;
     None where neither this project nor the prepared set knows them.
+
+    Raises:
+        BadInputError: a part without examples or with a label that is no class, or less than two
+            classes.
     """
 
     train: Part | Stream
@@ -102,23 +131,39 @@ class Source:
     std: tuple[float, ...] | None = None
     skipped: tuple[str, ...] = ()
 
+    def __post_init__(self):
+        if len(self.classes) < 2:
+            which = f"one class, {self.classes[0]!r}" if self.classes else "no classes"
+            raise BadInputError(f"the data have {which}; telling classes apart takes two")
+        for name, part in (("train", self.train), ("test", self.test)):
+            if not len(part):
+                raise BadInputError(f"the {name} part of the data has no examples")
+            check_labels(part.labels, len(self.classes), f"the {name} part of the data")
+
     def only(self, names: Sequence[str]) -> "Source":
         """Return the set with these of its classes alone, labelled in this order.
 
         Raises:
-            BadInputError: a name that is no class of the set.
+            BadInputError: a name that is no class of the set, or comes twice; or no example of a
+                part is of these classes.
         """
         for name in names:
             if name not in self.classes:
                 near = difflib.get_close_matches(name, self.classes, n=1) or self.classes
                 raise BadInputError(f"data.only: no class is called {name!r}; {', '.join(near)} is")
-        relabelled = np.full(len(self.classes), -1, np.int32)
+        if len(set(names)) < len(names):
+            raise BadInputError(f"data.only: {', '.join(names)} names a class twice")
+        relabelled = np.full(len(self.classes), UNLABELLED, np.int32)
         relabelled[[self.classes.index(name) for name in names]] = np.arange(len(names))
 
-        def kept(part: Part | Stream) -> Part | Stream:
-            labels = relabelled[part.labels]
-            rows = np.flatnonzero(labels >= 0)
-            return dataclasses.replace(part[rows], labels=labels[rows])
+        def kept(part: Part | Stream, of: str) -> Part | Stream:
+            found = relabelled[part.labels]
+            rows = np.flatnonzero(found != UNLABELLED)
+            if not len(rows):
+                raise BadInputError(
+                    f"data.only: no example of the {of} part is of {', '.join(names)}"
+                )
+            return dataclasses.replace(part[rows], labels=found[rows])
 
-        parts = {"train": kept(self.train), "test": kept(self.test)}
+        parts = {"train": kept(self.train, "train"), "test": kept(self.test, "test")}
         return dataclasses.replace(self, classes=tuple(names), **parts)

@@ -12,6 +12,7 @@ from pathlib import Path
 import filelock
 import tensorflow_datasets as tfds
 
+from cnn_jax.data import seal
 from cnn_jax.data.builders import VERSION, Builder
 from cnn_jax.errors import BadInputError
 
@@ -107,6 +108,7 @@ def _convert(recipe: Recipe) -> None:
         builder = recipe.build(work, scratch)
         with contextlib.redirect_stdout(io.StringIO()):  # the line above says it all
             _write(builder)
+        seal.write(Path(builder.data_path), builder.classes)
         Path(builder.data_path).rename(recipe.target)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -1,23 +1,29 @@
 """Reading a prepared set: in memory where that fits, else record by record."""
 
 import dataclasses
-from collections.abc import Sequence
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from cnn_jax.data import cache
+from cnn_jax.data import cache, decode, prepared
 from cnn_jax.data.constants import KNOWN
 from cnn_jax.data.decode import View
+from cnn_jax.data.labels import UNLABELLED, all_unlabelled, check_labels
 from cnn_jax.data.parts import Part, Source, Stream
+from cnn_jax.data.prepared import Prepared
+from cnn_jax.data.shards import Records
 from cnn_jax.data.subsample import Subsample
 from cnn_jax.errors import BadInputError
 from cnn_jax.ops.geometry import Size, pair
 
 # Sets are kept on the device as uint8; larger ones leave too little room for the network.
 RESIDENT_BYTES = 8 * 2**30
+
+# Splits that serve for testing, the first that a set has.
+TESTS = ("test", "validation")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +32,8 @@ class Wanted:
 
     Args:
         train: the examples to train on, a split or a slice of one such as ``train[:90%]``.
-        test: those to test on; if None, the split test, or validation where there is no test.
+        test: those to test on; if None, the split test, or validation where there is no test or
+            it has no labels.
         image_size: (rows, columns) or an int for both; None keeps the images' own size, which
             all of them then have to share.
         crop: the share of the side that is shown, see ``View``.
@@ -48,38 +55,39 @@ class Wanted:
     original: bool = False
 
 
-def read(folder: Path, name: str, wanted: Wanted) -> Source:
+def read(folder: Path, name: str, wanted: Wanted, classes: int | None = None) -> Source:
     """Return the data set that was prepared in ``folder``.
 
     Args:
         folder: of the prepared set.
         name: of the source, which may tell the constants to normalise by.
         wanted: which part of it, and how.
+        classes: how many there are at least, for a set whose labels are numbers without names;
+            its largest label tells of more.
 
     Raises:
-        BadInputError: the set has no images with labels, or does not have what is wanted.
+        BadInputError: the set is damaged, has no images with labels, or does not have what is
+            wanted.
     """
-    builder: Any = tfds.builder_from_directory(str(folder))
-    features, seen = builder.info.features, builder.info.metadata or {}
-    if not {"image", "label"} <= set(features) or not hasattr(features["label"], "names"):
-        raise BadInputError(
-            f"data.name: {name!r} has the features {', '.join(sorted(features))}; "
-            "an image and its label are needed"
-        )
-    sizes, grey = _shapes(features["image"].shape, seen)
-    size = _size(sizes, wanted.image_size)
-    view = View(size, grey, wanted.crop, wanted.subsample, wanted.shuffle)
-    splits = {key: split.num_examples for key, split in builder.info.splits.items()}
-    train = _slice(wanted.train, builder.info.splits, "data.train")
-    test = _slice(wanted.test or _test(splits), builder.info.splits, "data.test")
+    held = prepared.open_set(folder, name)
+    examples, opened = _Examples(held, name), held.splits
+    size = _size(held.sizes, wanted.image_size)
+    view = View(size, held.grey, wanted.crop, wanted.subsample, wanted.shuffle)
+    train = _slice(wanted.train, opened, "data.train")
+    test = _slice(wanted.test or _test(examples), opened, "data.test")
     if train[0] == test[0] and np.intersect1d(train[1], test[1]).size:
         raise BadInputError(
             f"data.test: {wanted.test!r} and data.train {wanted.train!r} share examples"
         )
+    names = held.classes or _numbers(examples, classes or 0)
+    for split, rows in (train, test):
+        examples.check(split, rows, len(names))
+    if held.sealed is None:
+        _check_shape(held, examples.records(train[0]))
     need = (len(train[1]) + len(test[1])) * int(np.prod(view.shape))
     stream = wanted.stream
     if stream is None:
-        stream = need > RESIDENT_BYTES or (wanted.original and len(sizes) != 1)
+        stream = need > RESIDENT_BYTES or (wanted.original and len(held.sizes) != 1)
     elif not stream and need > RESIDENT_BYTES:
         raise BadInputError(
             f"data.stream: images of {size[0]}x{size[1]} take {need / 2**30:.1f} GiB, more than "
@@ -87,33 +95,93 @@ def read(folder: Path, name: str, wanted: Wanted) -> Source:
         )
 
     def part(split: str, rows: np.ndarray) -> Part | Stream:
-        records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+        records, labels = examples.records(split), examples.labels(split)
         if stream:
-            labels = cache.labels(folder, split, records)
-            return Stream(records, rows, labels[rows], view)
-        whole = cache.decoded(folder, split, records, view)
+            where = f"the split {split} in {str(folder)!r}"
+            return Stream(records, rows, labels[rows], view, where)
+        images = cache.decoded(folder, split, records, view)
         # Consecutive rows are a window of the mapped file; others would be copied.
         window = slice(rows[0], rows[-1] + 1) if np.all(np.diff(rows) == 1) else rows
-        return Part(whole.images[window], whole.labels[window])
+        return Part(images[window], labels[window])
 
-    mean, std = KNOWN.get(name.partition("/")[0], (seen.get("mean"), seen.get("std")))
+    mean, std = KNOWN.get(name.partition("/")[0], (held.mean, held.std))
     return Source(
         part(*train),
         part(*test),
-        tuple(features["label"].names),
+        names,
         size,
-        mean=_channels(mean, grey),
-        std=_channels(std, grey),
-        skipped=tuple(seen.get("skipped", ())),
+        mean=_channels(mean, held.grey),
+        std=_channels(std, held.grey),
+        skipped=held.skipped,
     )
 
 
-def _shapes(declared: tuple, seen: Any) -> tuple[list[tuple[int, int]], bool]:
-    """Return (up to two of the sizes that occur, whether all images are grey)."""
-    if "sizes" in seen:
-        return [(int(height), int(width)) for height, width in seen["sizes"]], bool(seen["grey"])
-    height, width, channels = declared
-    return ([(height, width)] if height and width else []), channels == 1
+class _Examples:
+    """The examples of a prepared set by split, opened when they are asked for."""
+
+    def __init__(self, held: Prepared, name: str):
+        self.held, self.name = held, name
+        self.counts = held.examples()
+        self._records: dict[str, Records] = {}
+        self._labels: dict[str, np.ndarray] = {}
+
+    def records(self, split: str) -> Records:
+        if split not in self._records:
+            self._records[split] = self.held.records(split)
+        return self._records[split]
+
+    def labels(self, split: str) -> np.ndarray:
+        """Return the labels of all of a split, int32 ``[N]``."""
+        if split not in self._labels:
+            self._labels[split] = cache.labels(self.held.folder, split, self.records(split))
+        return self._labels[split]
+
+    def check(self, split: str, rows: np.ndarray, classes: int) -> None:
+        """Raise ``BadInputError`` unless these rows of a split have a label that is a class."""
+        other = [name for name in TESTS if name != split and self.counts.get(name)]
+        remedy = f"; set data.test={other[0]}" if split in TESTS and other else ""
+        what = f"the split {split} of {self.name!r}"
+        check_labels(self.labels(split)[rows], classes, what, remedy)
+
+
+def _check_shape(held: Prepared, records: Records) -> None:
+    """Raise ``BadInputError`` if the first image is none that ``features.json`` declares."""
+    try:
+        height, width, channels = decode.pixels(records[0]["image"]).shape
+    except ValueError as error:
+        raise BadInputError(f"the first image in {str(held.folder)!r} {error}") from None
+    if (len(held.sizes) == 1 and held.sizes[0] != (height, width)) or (held.grey and channels > 1):
+        raise BadInputError(
+            f"{str(held.folder / prepared.FEATURES)!r} does not belong to this set, whose first "
+            f"image is {height}x{width} with {channels} channels"
+        )
+
+
+def _test(examples: _Examples) -> str:
+    """Return the split to test on where none is named: the first that has labels."""
+    found = [name for name in TESTS if examples.counts.get(name)]
+    if not found:
+        raise BadInputError(
+            f"data.test: the set has the splits {', '.join(examples.counts)} and no test; set "
+            "data.train and data.test to slices, such as train[:90%] and train[90%:]"
+        )
+    labelled = [name for name in found if not all_unlabelled(examples.labels(name))]
+    if not labelled or labelled[0] == found[0]:
+        return found[0]
+    count = f"{examples.counts[found[0]]:,}"
+    print(
+        f"data.test: the split {found[0]} of {examples.name!r} has no labels ({count} of {count} "
+        f"are {UNLABELLED}); {labelled[0]} is taken",
+        file=sys.stderr,
+    )
+    return labelled[0]
+
+
+def _numbers(examples: _Examples, classes: int) -> tuple[str, ...]:
+    """Return the names of classes that are mere numbers: so many, or all that labels tell."""
+    splits = [split for split, count in examples.counts.items() if count]
+    largest = max(int(examples.labels(split).max()) for split in splits)
+    return tuple(map(str, range(max(classes, largest + 1))))
 
 
 def _size(sizes: list[tuple[int, int]], wanted: Size | None) -> tuple[int, int]:
@@ -124,16 +192,6 @@ def _size(sizes: list[tuple[int, int]], wanted: Size | None) -> tuple[int, int]:
     which = " (" + ", ".join(f"{height}x{width}" for height, width in sizes) + ")"
     raise BadInputError(
         f"data.image_size: images have different sizes{which if sizes else ''}; set it to one"
-    )
-
-
-def _test(splits: Sequence[str] | dict[str, int]) -> str:
-    for name in ("test", "validation"):
-        if name in splits:
-            return name
-    raise BadInputError(
-        f"data.test: the set has the splits {', '.join(splits)} and no test; set data.train and "
-        "data.test to slices, such as train[:90%] and train[90%:]"
     )
 
 
@@ -166,9 +224,8 @@ def _channels(values: Any, grey: bool) -> tuple[float, ...] | None:
 
 def contents(folder: Path) -> dict[str, Any]:
     """Return what a prepared set holds: examples by split, classes."""
-    info: Any = tfds.builder_from_directory(str(folder)).info
-    label = dict(info.features.items()).get("label")
+    held = prepared.open_set(folder, folder.parent.name)
     return {
-        "examples": {name: split.num_examples for name, split in info.splits.items()},
-        "classes": getattr(label, "num_classes", None),
+        "examples": held.examples(),
+        "classes": None if held.classes is None else len(held.classes),
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn_jax.data import builders, catalogue, download, folder, official
+from cnn_jax.data import builders, cache, catalogue, download, folder, official
 from cnn_jax.data.builders import Builder, Entries
 from cnn_jax.data.cache import cache_dir
 from cnn_jax.data.parts import Part, Source
@@ -39,7 +39,7 @@ def load(
             name, a prepared set itself.
         wanted: which part of it, and how.
         on_error: 'raise' or 'skip', what a broken image file does.
-        classes: how many ``synthetic`` has.
+        classes: how many ``synthetic`` has, or at least a set whose labels are mere numbers.
 
     Raises:
         BadInputError: unknown name, or a folder or file that cannot be used.
@@ -47,8 +47,14 @@ def load(
     wanted = wanted or Wanted()
     if name == SYNTHETIC:
         return synthetic(wanted, classes or 1000)
-    place = Path(directory).expanduser() if directory else None
-    return read(_locate(name, place, on_error), name, wanted)
+    place = cache.folder(directory, "data.dir") if directory else None
+    try:
+        return read(_locate(name, place, on_error), name, wanted, classes)
+    except OSError as error:
+        where = error.filename or place or cache_dir()
+        raise BadInputError(
+            f"data.dir: {str(where)!r} cannot be read: {error.strerror or error}"
+        ) from None
 
 
 def _locate(name: str, place: Path | None, on_error: str) -> Path:
@@ -96,8 +102,8 @@ def prepare_source(name: str, *, archives: str | None = None, directory: str | N
     Raises:
         BadInputError: unknown name, bad input, no connection, no space.
     """
-    root = Path(directory).expanduser() if directory else cache_dir()
-    given = Path(archives).expanduser() if archives else None
+    root = cache.folder(directory, "--data_dir") if directory else cache_dir()
+    given = cache.folder(archives, "--from") if archives else None
     if given is not None and not given.is_dir():
         raise BadInputError(f"--from: {str(given)!r} is not a folder")
     if name == "folder":

@@ -1,7 +1,7 @@
 """Preparing: whole or not at all, one process at a time, whatever interrupts it."""
 
-import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -148,30 +148,16 @@ def test_a_cache_that_cannot_be_written_leaves_no_half_array(images, tmp_path, m
     monkeypatch.setenv("CNN_JAX_CACHE", str(tmp_path / "cache"))
     target = sources.prepare_source("folder", archives=str(images))
     before = everything(tmp_path)
-    written = []
-
-    class Full:
-        def __init__(self, file):
-            self._file = file
-
-        def write(self, data):
-            written.append(len(data))
-            if len(written) > 1:
-                raise OSError(28, os.strerror(28))
-            return self._file.write(data)
-
-    from cnn_jax.data import cache
-
-    @contextlib.contextmanager
-    def full(handle, mode):
-        with os.fdopen(handle, mode) as file:
-            yield Full(file)
-
-    monkeypatch.setattr(cache, "open", full, raising=False)
-    with pytest.raises(BadInputError, match=r"cache cannot be written.*No space left on device"):
-        sources.load("folder", str(target))
-    files = [name for name in everything(tmp_path) if (tmp_path / name).is_file()]
-    assert files == [name for name in before if (tmp_path / name).is_file()]
-    monkeypatch.undo()
-    monkeypatch.setenv("CNN_JAX_CACHE", str(tmp_path / "cache"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The labels' file has 192 bytes; the images' would have 1,152.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(BadInputError, match=r"cache cannot be written.*File too large"):
+            sources.load("folder", str(target))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    left = [name for name in everything(tmp_path) if (tmp_path / name).is_file()]
+    whole = [name for name in left if name.endswith(("-labels.npy", "-labels.json"))]
+    assert len(whole) == 4
+    assert sorted({*left} - {*whole}) == [name for name in before if (tmp_path / name).is_file()]
     assert np.asarray(sources.load("folder", str(target)).train.labels).tolist().count(0) == 8

@@ -18,6 +18,15 @@ def test_a_cut_is_exact_and_stratified(share, counts):
         assert abs(np.sum(labels[part] == label) - share * count) < 1
 
 
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.4, 0.5])
+def test_no_class_loses_its_only_example(share):
+    for seed, counts in enumerate([(1, 1, 1), (1, 30, 1, 2), (2, 2, 1), (1,)]):
+        labels = np.repeat(np.arange(len(counts)), counts)
+        rest, part = stratified(labels, share, seed)
+        assert set(labels[rest]) == set(labels)
+        assert len(part) <= round(share * len(labels))
+
+
 def test_the_seed_chooses_the_examples_and_nothing_else_does():
     labels = np.repeat([0, 1], 50)
     one, again = stratified(labels, 0.2, 1)[1], stratified(labels, 0.2, 1)[1]
