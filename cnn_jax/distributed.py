@@ -38,6 +38,10 @@ def start(
         raise BadInputError(f"{missing[0]} is missing; it goes with {', '.join(given)}")
     if missing and not detect and not in_cluster(os.environ):
         return
+    if coordinator is not None and not _is_address(coordinator):
+        raise BadInputError(
+            f"--coordinator is {coordinator!r}; it has to be HOST:PORT, such as 10.0.0.1:8476"
+        )
     if process is not None and processes is not None and not 0 <= process < processes:
         raise BadInputError(f"--process={process}: it has to be in 0 ... {processes - 1}")
     jax.config.update("jax_enable_preemption_service", True)
@@ -50,6 +54,13 @@ def start(
         raise BadInputError(
             f"the processes did not find together ({line}); name them by {', '.join(given)}"
         ) from None
+
+
+def _is_address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    if not host or host.split() != [host] or (":" in host and host[0] != "["):  # IPv6: [::1]:80
+        return False
+    return port.isdecimal() and len(port) < 6 and 0 < int(port) < 1 << 16
 
 
 def in_cluster(environment: Mapping[str, str]) -> bool:

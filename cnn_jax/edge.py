@@ -10,10 +10,11 @@ import logging
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from cnn_jax import streams
+from cnn_jax import platforms, streams
 from cnn_jax.errors import BadInputError
 from cnn_jax.failures import Failure, failure
 
@@ -75,6 +76,9 @@ def _run(
             streams.drop_output()
             if isinstance(error, BrokenPipeError):
                 return UNREAD
+        if (line := platforms.missing()) is not None:
+            _say(program, line)
+            return BAD_INPUT
         found = failure(error)
         if found is None:
             raise
@@ -108,27 +112,31 @@ def _noticed() -> Iterator[list[Failure]]:
     failed: list[Failure] = []
     held: list[tuple[Any, BaseException, Any]] = []
 
-    def told(error: BaseException | None) -> bool:
+    def known(error: BaseException | None) -> bool:
         found = None if error is None else failure(error)
         if found is not None and found not in failed:
             failed.append(found)
-        return bool(failed)
+        return found is not None
 
     def thread(arguments: Any) -> None:
-        if not told(arguments.exc_value):
+        if not known(arguments.exc_value) and not failed:
             threading.__excepthook__(arguments)
 
     def unraisable(arguments: Any) -> None:
-        if not told(arguments.exc_value):
+        if not known(arguments.exc_value) and not failed:
             sys.__unraisablehook__(arguments)
 
     def printed(kind: Any, error: BaseException, trace: Any) -> None:
-        if not told(error):
+        if not known(error):
             held.append((kind, error, trace))
 
     def logged(record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        return not told(error or RuntimeError(record.getMessage()))
+        return not known(error or RuntimeError(record.getMessage()))
+
+    def warned(message: Any, *where: Any, **more: Any) -> None:
+        if not known(RuntimeError(str(message))):
+            show(message, *where, **more)
 
     handler = logging.StreamHandler()  # the root's own, where a library would set one up
     handler.setFormatter(logging.Formatter(logging.BASIC_FORMAT))
@@ -136,10 +144,12 @@ def _noticed() -> Iterator[list[Failure]]:
     logging.getLogger().addHandler(handler)
     hooks = threading.excepthook, sys.unraisablehook, sys.excepthook
     threading.excepthook, sys.unraisablehook, sys.excepthook = thread, unraisable, printed
+    show, warnings.showwarning = warnings.showwarning, warned
     try:
         yield failed
     finally:
         threading.excepthook, sys.unraisablehook, sys.excepthook = hooks
+        warnings.showwarning = show
         logging.getLogger().removeHandler(handler)
         for uncaught in [] if failed else held:
             sys.__excepthook__(*uncaught)

@@ -13,7 +13,17 @@ ROOT = Path(cnn_jax.__file__).parent
 
 # From the ground up; a module imports from floors below its own, or within its package.
 FLOORS = [
-    {"errors", "failures", "streams", "keys", "memory", "batch", "distributed", "shortcuts"},
+    {
+        "errors",
+        "failures",
+        "platforms",
+        "streams",
+        "keys",
+        "memory",
+        "batch",
+        "distributed",
+        "shortcuts",
+    },
     {"atomic_file", "edge", "ranges"},
     {"records"},
     {"archives"},

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -54,11 +55,17 @@ def main(
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(prog=Path(sys.argv[0]).name, allow_abbrev=False)
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="the study's folder")
+    parser.add_argument(
+        "--workdir",
+        required=True,
+        type=os.path.expanduser,
+        metavar="DIR",
+        help="the study's folder",
+    )
     parser.add_argument("--preset", default="smoke", choices=PRESETS, help="how much of it")
     parser.add_argument("--seeds", type=int, metavar="N", help="the preset's unless given")
     parser.add_argument("--data", metavar="NAME", help="a source of data; the preset's own")
-    parser.add_argument("--data_dir", metavar="DIR", help="where it is")
+    parser.add_argument("--data_dir", type=os.path.expanduser, metavar="DIR", help="where it is")
     parser.add_argument("--jobs", type=int, metavar="N", help="cells at once")
     parser.add_argument("--lanes", type=int, default=LANES, metavar="N", help=LANES_HELP)
     parser.add_argument("--slurm", nargs="?", const="", metavar="OPTIONS", help=SLURM_HELP)

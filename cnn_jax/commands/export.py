@@ -11,7 +11,9 @@ HELP = "write a run's network and weights as one file for jax alone"
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     flags.add_workdir(parser)
-    parser.add_argument("--to", required=True, metavar="FILE", help="the file to write")
+    parser.add_argument(
+        "--to", required=True, type=flags.path, metavar="FILE", help="the file to write"
+    )
     flags.add_step(parser)
 
 

@@ -1,25 +1,56 @@
-"""Flags that several commands have."""
+"""Flags that several commands have, and what flags take."""
 
 import argparse
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 
+from cnn_jax import ranges
 from cnn_jax.errors import BadInputError
+
+
+def path(text: str) -> str:
+    """Return a file or folder as a flag names it; ``~`` is the user's home, as in a shell."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; it has to name a file or a folder")
+    return os.path.expanduser(text)
+
+
+def number(allowed: ranges.Range) -> Callable[[str], int]:
+    """Return what reads an integer that a range holds."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+        if value is None or not allowed.holds(value):
+            raise argparse.ArgumentTypeError(f"is {text!r}; it has to be {allowed}")
+        return value
+
+    return read
+
+
+COUNT, PLACE = number(ranges.whole(1)), number(ranges.whole(0))
+SEED = number(ranges.Said(ranges.whole(0, high=2**32 - 1), "a whole number from 0 to 2**32 - 1"))
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Add ``--config``, whose fields ``--config.a.b=VALUE`` sets."""
-    parser.add_argument("--config", required=True, metavar="FILE.py[:ARG]", help="the experiment")
+    about = "the experiment"
+    parser.add_argument("--config", required=True, type=path, metavar="FILE.py[:ARG]", help=about)
     parser.epilog = "--config.a.b=VALUE overrides a field of the config"
 
 
 def add_workdir(parser: argparse.ArgumentParser) -> None:
     """Add ``--workdir``."""
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="the run's folder")
+    about = "the run's folder"
+    parser.add_argument("--workdir", required=True, type=path, metavar="DIR", help=about)
 
 
 def add_step(parser: argparse.ArgumentParser) -> None:
     """Add ``--step``, which chooses a checkpoint."""
-    parser.add_argument("--step", type=int, metavar="N", help="of the checkpoint; the newest")
+    about = "of the checkpoint; the newest"
+    parser.add_argument("--step", type=PLACE, metavar="N", help=about)
 
 
 def no_more(rest: Sequence[str]) -> None:

@@ -13,7 +13,10 @@ HELP = "make a run's folder of PyTorch weights"
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("--model", required=True, metavar="NAME", help="a model of the zoo")
-    parser.add_argument("--from", required=True, dest="file", metavar="FILE", help="the weights")
+    about = "the weights"
+    parser.add_argument(
+        "--from", required=True, dest="file", type=flags.path, metavar="FILE", help=about
+    )
     flags.add_workdir(parser)
 
 

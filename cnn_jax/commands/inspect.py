@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from cnn_jax.commands import flags
 from cnn_jax.errors import BadInputError
 
 HELP = "look inside a network, or at what it is given"
@@ -11,16 +12,20 @@ LESS_MEMORY = "lower data.image_size (--config.data.image_size=VALUE)"
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
-    parser.add_argument("--workdir", metavar="DIR", help="the run's folder")
-    parser.add_argument("--config", metavar="FILE.py[:ARG]", help="batch: instead of a run")
+    parser.add_argument("--workdir", type=flags.path, metavar="DIR", help="the run's folder")
+    text = "batch: instead of a run"
+    parser.add_argument("--config", type=flags.path, metavar="FILE.py[:ARG]", help=text)
     parser.add_argument("--what", required=True, metavar="KIND", help="what to draw, or 'all'")
-    parser.add_argument("--out", required=True, metavar="DIR", help="where the pictures go")
+    text = "where the pictures go"
+    parser.add_argument("--out", required=True, type=flags.path, metavar="DIR", help=text)
     parser.add_argument("--layer", metavar="NAME", help="of the network, such as conv1")
-    parser.add_argument("--unit", type=int, metavar="N", help="a channel of the layer")
+    parser.add_argument("--unit", type=flags.PLACE, metavar="N", help="a channel of the layer")
     text = "of the checkpoint (the newest); batch: of the batch (0)"
-    parser.add_argument("--step", type=int, metavar="N", help=text)
-    parser.add_argument("--seed", type=int, default=0, help="of whatever is random (0)")
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="else some of the test set")
+    parser.add_argument("--step", type=flags.PLACE, metavar="N", help=text)
+    parser.add_argument("--seed", type=flags.SEED, default=0, help="of whatever is random (0)")
+    parser.add_argument(
+        "images", nargs="*", type=flags.path, metavar="IMAGE", help="else some of the test set"
+    )
     parser.epilog = "--config.data.FIELD=VALUE takes other data"
 
 

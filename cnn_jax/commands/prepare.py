@@ -11,8 +11,10 @@ HELP = "download a data set, or take its files; convert it once"
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("--data", required=True, metavar="NAME", help="cifar10, folder, ...")
-    parser.add_argument("--from", dest="archives", metavar="DIR", help="archives, or images")
-    parser.add_argument("--data_dir", metavar="DIR", help="where to; the cache folder if unset")
+    text = "archives, or images"
+    parser.add_argument("--from", dest="archives", type=flags.path, metavar="DIR", help=text)
+    text = "where to; the cache folder if unset"
+    parser.add_argument("--data_dir", type=flags.path, metavar="DIR", help=text)
 
 
 def run(arguments: argparse.Namespace, rest: list[str]) -> int:

@@ -12,15 +12,20 @@ LESS_MEMORY = "lower data.image_size (--config.data.image_size=VALUE)"
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     flags.add_workdir(parser)
-    parser.add_argument("--index", required=True, metavar="FILE", help="made if there is none")
-    parser.add_argument("--images", metavar="DIR", help="what to index; the test set if unset")
+    parser.add_argument(
+        "--index", required=True, type=flags.path, metavar="FILE", help="made if there is none"
+    )
+    text = "what to index; the test set if unset"
+    parser.add_argument("--images", type=flags.path, metavar="DIR", help=text)
     parser.add_argument("--layer", metavar="NAME", help="whose outputs count; the last but one")
     flags.add_step(parser)
     parser.add_argument("--top", type=int, default=10, metavar="N", help="neighbours (10)")
     parser.add_argument("--method", default="exact", help="exact (default) or faiss")
     parser.add_argument("--measure", action="store_true", help="print the precision of the search")
-    parser.add_argument("--sheet", metavar="FILE.png", help="draw queries with their neighbours")
-    parser.add_argument("queries", nargs="*", metavar="IMAGE", help="image files")
+    parser.add_argument(
+        "--sheet", type=flags.path, metavar="FILE.png", help="draw queries with their neighbours"
+    )
+    parser.add_argument("queries", nargs="*", type=flags.path, metavar="IMAGE", help="image files")
     parser.epilog = "--config.data.FIELD=VALUE takes other data"
 
 

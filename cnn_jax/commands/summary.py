@@ -13,7 +13,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("--model", required=True, metavar="NAME", help="a model of the zoo")
     parser.add_argument("--input", metavar="H,W,C", help="of one image; the model's own if unset")
-    parser.add_argument("--classes", type=int, default=None, metavar="N", help="outputs")
+    parser.add_argument("--classes", type=flags.COUNT, metavar="N", help="outputs")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
 
 

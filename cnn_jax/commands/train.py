@@ -18,8 +18,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     flags.add_workdir(parser)
     together = parser.add_argument_group("several processes, one run (each with its own devices)")
     together.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 listens")
-    together.add_argument("--processes", type=int, metavar="N", help="how many there are")
-    together.add_argument("--process", type=int, metavar="I", help="which one this is, from 0")
+    together.add_argument("--processes", type=flags.COUNT, metavar="N", help="how many there are")
+    together.add_argument(
+        "--process", type=flags.PLACE, metavar="I", help="which one this is, from 0"
+    )
     together.add_argument(
         "--distributed",
         action="store_true",
