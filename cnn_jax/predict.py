@@ -80,10 +80,12 @@ def read_names(file: str | Path, classes: int) -> list[str]:
         BadInputError: no such file, or another number of lines than ``classes``.
     """
     try:
-        names = Path(file).read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise BadInputError(f"--names: {str(file)!r}: {reason}") from None
+        # Lines end where files have line ends: a name may hold what else Unicode counts as one.
+        names = Path(file).read_text("utf-8").removesuffix("\n").split("\n")
+    except OSError as error:
+        raise BadInputError(f"--names: {str(file)!r}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"--names: {str(file)!r} is no text in UTF-8 ({error})") from None
     if len(names) != classes:
         raise BadInputError(
             f"--names: {str(file)!r} has {len(names)} lines; the network has {classes} classes"

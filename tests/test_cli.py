@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from cnn_jax import cli
-from tests.fixtures import SMALL, run, write_images
+from tests.fixtures import SMALL, run, write_images, write_run
 
 ONE_STEP = [*SMALL, "--config.train.steps=2"]
 
@@ -70,6 +70,69 @@ def test_bad_commands(capsys, tmp_path):
     line = fails(capsys, "train", "--config=configs/lenet5_digit.py", f"--workdir={tmp_path}")
     assert "did you mean 'configs/lenet5_digits.py'?" in line
     assert "holds no run" in fails(capsys, "evaluate", f"--workdir={tmp_path}")
+
+
+def test_flags_that_are_not_there_or_take_something_else(capsys):
+    run = "--workdir=run"
+    cases = [
+        (
+            ["evaluate", "--workdr=run", run],
+            "unknown argument '--workdr=run'; did you mean --workdir?",
+        ),
+        (["evaluate", "--workdir="], "--workdir: is empty; it has to name a file or a folder"),
+        (["evaluate", run, "--step=-1"], "--step: is '-1'; it has to be a whole number at least 0"),
+        (["evaluate", run, "--step=1.5"], "--step: is '1.5'; it has to be a whole number"),
+        (["train", "--config=", run], "--config: is empty"),
+        (["train", "--config=:small", run], "config file '' does not exist"),
+        (["inspect", run, "--out=x", "--what=all", "--seed=4294967296"], "from 0 to 2**32 - 1"),
+        (["inspect", run, "--out=x", "--what=all", "--unit=-1"], "--unit: is '-1'"),
+        (
+            ["summary", "--model=mlp", "--classes=0"],
+            "--classes: is '0'; it has to be a whole number",
+        ),
+        (["summary", "--model=mlp", "--input=0,0,0"], "--input=0,0,0: a size has to be"),
+        (["summary", "--model=mlp", f"--input={10**19},1,1"], "at most 100000"),
+        (["summary", "--model=mlp", "--input=8,8"], "--input is H,W,C"),
+    ]
+    for arguments, line in cases:
+        assert line in fails(capsys, *arguments)
+
+
+def test_a_tilde_is_the_home_folder_in_every_flag(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for arguments in (
+        ["evaluate", "--workdir=~/x"],
+        ["predict", "--workdir=~/x", "~/image.png"],
+        ["export", "--workdir=~/x", "--to=~/x.zip"],
+        ["inspect", "--workdir=~/x", "--what=all", "--out=~/out"],
+        ["search-images", "--workdir=~/x", "--index=~/index"],
+        ["train", "--config=~/x.py:arg", "--workdir=~/x"],
+        ["import-weights", "--model=resnet20", "--from=~/x", "--workdir=~/y"],
+        ["prepare", "--data=folder", "--from=~/x", "--data_dir=~/y"],
+    ):
+        assert str(tmp_path / "x") in fails(capsys, *arguments)
+    write_run(tmp_path / "run", "mlp", image_shape=(8, 8, 1), hidden=())
+    image = np.zeros((8, 8), np.uint8)
+    Image.fromarray(image).save(tmp_path / "image.png")
+    (tmp_path / "names").write_text("\n".join(map(str, range(10))) + "\n")
+    assert cli.main(["predict", "--workdir=~/run", "--names=~/names", "~/image.png"]) == 0
+    assert json.loads(capsys.readouterr().out)["image"] == str(tmp_path / "image.png")
+
+
+def test_a_platform_that_is_not_there():
+    for asked in ("cuda", "nonsense"):
+        done = run("summary", "--model=mlp", JAX_PLATFORMS=asked)
+        assert done.returncode == 2
+        (line,) = [x for x in done.stderr.splitlines() if x.startswith("cnn-jax: ")]
+        assert f"JAX_PLATFORMS is '{asked}' and JAX finds no such device here" in line
+        assert "Traceback" not in done.stderr
+
+
+def test_a_cache_that_cannot_be_written(capsys, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CNN_JAX_CACHE", str(tmp_path / "file"))
+    line = fails(capsys, "train", *ONE_STEP, f"--workdir={tmp_path / 'run'}")
+    assert str(tmp_path / "file") in line
 
 
 def test_a_workdir_that_cannot_be_written(capsys, tmp_path):

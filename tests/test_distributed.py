@@ -36,6 +36,20 @@ def test_flags_that_do_not_go_together():
         distributed.start("127.0.0.1:1", 2)
     with pytest.raises(BadInputError, match="--process=2: it has to be in 0"):
         distributed.start("127.0.0.1:1", 2, 2)
+    for address in (
+        "localhost",
+        "localhost:",
+        ":80",
+        "a:b",
+        "a:0",
+        "a:65536",
+        "::1:80",
+        "",
+        "a b:1",
+    ):
+        with pytest.raises(BadInputError, match="it has to be HOST:PORT"):
+            distributed.start(address, 2, 0)
+    assert all(map(distributed._is_address, ("localhost:1", "10.0.0.1:65535", "[::1]:80")))
 
 
 def wait_for(file, processes, seconds=120):

@@ -67,6 +67,11 @@ def test_names_come_from_a_file_or_are_numbers(tmp_path, images, capsys):
     (tmp_path / "names").write_text("\n".join(f"name {i}" for i in range(10)) + "\n")
     (line,) = predicted(capsys, workdir, f"--names={tmp_path / 'names'}", images[0])
     assert line["classes"][0]["class"] == f"name {line['classes'][0]['index']}"
+    # Line ends of other systems are line ends; what else Unicode counts as one is part of a name.
+    names = [f"na\u2028me {i}" for i in range(10)]
+    (tmp_path / "names").write_text("\r\n".join(names) + "\r\n", newline="")
+    (line,) = predicted(capsys, workdir, f"--names={tmp_path / 'names'}", images[0])
+    assert line["classes"][0]["class"] == f"na\u2028me {line['classes'][0]['index']}"
 
 
 def test_what_cannot_be_predicted_is_named(run, images, tmp_path, capsys):
@@ -75,6 +80,7 @@ def test_what_cannot_be_predicted_is_named(run, images, tmp_path, capsys):
     Image.fromarray(noise).save(tmp_path / "cut.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:600])
     (tmp_path / "names").write_text("one\n")
+    (tmp_path / "latin").write_bytes("caf\u00e9\n".encode("latin-1") * 6)
     cases = [
         ([images[0], str(tmp_path / "text.png")], "text.png' is not an image file"),
         ([str(tmp_path / "cut.png")], "cut.png' cannot be decoded"),
@@ -84,6 +90,8 @@ def test_what_cannot_be_predicted_is_named(run, images, tmp_path, capsys):
         ([images[0], "--config.seed=1"], "only --config.data.FIELD can be set"),
         ([images[0], "--config.data.std=(1.,1.)"], "takes 1 channels, a number for each"),
         ([images[0], f"--names={tmp_path / 'names'}"], "has 1 lines; the network has 6 classes"),
+        ([images[0], f"--names={tmp_path / 'latin'}"], "latin' is no text in UTF-8"),
+        ([images[0], f"--names={tmp_path}"], "Is a directory"),
     ]
     for arguments, line in cases:
         assert cli.main(["predict", f"--workdir={run}", *arguments]) == 2

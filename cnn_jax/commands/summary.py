@@ -3,10 +3,12 @@
 import argparse
 import sys
 
+from cnn_jax import ranges
 from cnn_jax.commands import flags
 from cnn_jax.errors import BadInputError
 
 HELP = "layer by layer: shapes, parameters, MACs, receptive field"
+SIZES = ranges.whole(1, high=100_000)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -28,12 +30,7 @@ def run(arguments: argparse.Namespace, rest: list[str]) -> int:
 
     shape = models.image_shape(arguments.model)
     if arguments.input is not None:
-        try:
-            shape = tuple(int(size) for size in arguments.input.split(","))
-        except ValueError:
-            raise BadInputError(
-                f"--input is H,W,C, such as 224,224,3, not {arguments.input!r}"
-            ) from None
+        shape = _shape(arguments.input)
     classes = arguments.classes
     if classes is None:
         classes = 1000 if min(shape[:2], default=0) > 32 else 10
@@ -43,3 +40,14 @@ def run(arguments: argparse.Namespace, rest: list[str]) -> int:
     else:
         Console(width=None if sys.stdout.isatty() else 120).print(summary_table(summary))
     return 0
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    try:
+        height, width, channels = map(int, text.split(","))
+    except ValueError:
+        raise BadInputError(f"--input is H,W,C, such as 224,224,3, not {text!r}") from None
+    shape = height, width, channels
+    if not all(SIZES.holds(size) for size in shape):
+        raise BadInputError(f"--input={text}: a size has to be {SIZES}")
+    return shape
