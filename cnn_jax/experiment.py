@@ -13,10 +13,9 @@ import jax.numpy as jnp
 from cnn_jax import config as configs
 from cnn_jax import keys, models, ops
 from cnn_jax.config import Config
-from cnn_jax.data import augment, builders, resident, sources
+from cnn_jax.data import augment, builders, reading, resident, sources
 from cnn_jax.data.constants import Constants
 from cnn_jax.data.parts import Part, Source, Stream
-from cnn_jax.data.reading import Wanted
 from cnn_jax.data.split import balanced, stratified
 from cnn_jax.data.subsample import Subsample
 from cnn_jax.errors import BadInputError
@@ -29,6 +28,7 @@ from cnn_jax.transfer.regimes import Regime
 
 # Fields that the data decide where the config leaves them unset.
 SETTLED_BY_DATA = (
+    "data.validate_on",
     "data.image_size",
     "data.mean",
     "data.std",
@@ -241,9 +241,10 @@ def assemble(config: Config) -> Experiment:
     """Load the data, settle the fields that they decide, build the network."""
     config = configs.override(config, ())
     section = config.data
-    wanted = Wanted(
+    wanted = reading.Wanted(
         train=section.train,
         test=section.test,
+        validation=section.validate_on,
         image_size=section.image_size,
         crop=section.crop,
         subsample=_subsample(config),
@@ -256,21 +257,30 @@ def assemble(config: Config) -> Experiment:
     )
     if section.subsample_in == TEST and wanted.subsample is not None:
         whole = dataclasses.replace(wanted, subsample=None)
-        train = sources.load(
+        trained = sources.load(
             section.name, section.dir, whole, on_error=section.on_error, classes=section.classes
-        ).train
-        source = dataclasses.replace(source, train=train)
+        )
+        source = dataclasses.replace(trained, test=source.test)
     if section.only:
         source = source.only(section.only)
-    if source.skipped:
-        print(f"left out {len(source.skipped)} files that cannot be decoded:", file=sys.stderr)
-        print("\n".join(f"  {line}" for line in source.skipped), file=sys.stderr)
-    rest, cut = stratified(source.train.labels, section.validation, config.seed)
+    for line in source.notes:
+        print(line, file=sys.stderr)
+    own = source.validation if section.validation else None
+    share = section.validation if own is None else 0.0
+    rest, cut = stratified(source.train.labels, share, config.seed)
     if section.per_class is not None:
         # After the cut: runs on fewer examples are validated on the same ones.
         rest = rest[balanced(source.train.labels[rest], section.per_class, config.seed)]
     parts = {TRAIN: source.train[rest], TEST: source.test}
-    if len(cut):
+    if own is not None:
+        section.validate_on = section.validate_on or reading.VALIDATION
+        parts[VALIDATION] = own
+        print(
+            f"validated on the set's own split {section.validate_on} ({len(own)} examples), "
+            "not on a share of training",
+            file=sys.stderr,
+        )
+    elif len(cut):
         parts[VALIDATION] = source.train[cut]
     elif section.validation:
         raise BadInputError(

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 
 from cnn_jax.commands import flags
 
@@ -20,10 +21,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, rest: list[str]) -> int:
     """Print where the set is and what it holds."""
     flags.no_more(rest)
-    from cnn_jax.data import reading, sources
+    from cnn_jax.data import prepared, reading, sources
 
     folder = sources.prepare_source(
         arguments.data, archives=arguments.archives, directory=arguments.data_dir
     )
+    held = prepared.open_set(folder, arguments.data)
+    for line in reading.notes(held):
+        print(line, file=sys.stderr)
     print(json.dumps({"data": arguments.data, "dir": str(folder)} | reading.contents(folder)))
     return 0

@@ -23,7 +23,10 @@ def base_config() -> Config:
                 "dir": placeholder(str),  # folder: the images; else where prepared sets are kept
                 "train": "train",  # what is trained on: a split or a slice, such as train[:90%]
                 "test": placeholder(str),  # likewise; test, or else validation, if unset
-                "validation": 0.1,  # share cut from training, seeded and stratified
+                "validation": 0.1,  # share cut from training, seeded and stratified ...
+                # ... unless this split is validated on: the set's own, if unset and it has one
+                # beside its test part. No validation at all if the share is 0.
+                "validate_on": placeholder(str),
                 "only": (),  # names of the classes that are kept, in their new order; all if ()
                 "per_class": placeholder(int),  # train on so many of each class; the rest is unused
                 "image_size": placeholder(

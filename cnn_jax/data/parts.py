@@ -112,8 +112,11 @@ class Stream:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A data set: training and test part, the classes' names, files left out as unreadable.
+    """A data set: its parts, and the classes' names.
 
+    ``validation`` is what the set itself has to validate on, beside its test part. ``skipped`` are
+    the files that were left out, a line each or by reason; ``notes`` all that its user should be
+    told of the set, these included.
     ``size`` is what the images were resized to, (height, width), before any subsampling.
     ``mean`` and ``std`` are the constants to normalise by, a channel each, of pixels in 0..1;
     None where neither this project nor the prepared set knows them.
@@ -130,15 +133,21 @@ class Source:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    validation: Part | Stream | None = None
 
     def __post_init__(self):
         if len(self.classes) < 2:
             which = f"one class, {self.classes[0]!r}" if self.classes else "no classes"
             raise BadInputError(f"the data have {which}; telling classes apart takes two")
-        for name, part in (("train", self.train), ("test", self.test)):
+        for name, part in self._parts().items():
             if not len(part):
                 raise BadInputError(f"the {name} part of the data has no examples")
             check_labels(part.labels, len(self.classes), f"the {name} part of the data")
+
+    def _parts(self) -> dict[str, Part | Stream]:
+        held = {"train": self.train, "test": self.test}
+        return held if self.validation is None else held | {"validation": self.validation}
 
     def only(self, names: Sequence[str]) -> "Source":
         """Return the set with these of its classes alone, labelled in this order.
@@ -165,5 +174,5 @@ class Source:
                 )
             return dataclasses.replace(part[rows], labels=found[rows])
 
-        parts = {"train": kept(self.train, "train"), "test": kept(self.test, "test")}
+        parts: Any = {name: kept(part, name) for name, part in self._parts().items()}
         return dataclasses.replace(self, classes=tuple(names), **parts)

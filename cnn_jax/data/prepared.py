@@ -44,6 +44,8 @@ class Notes(TypedDict):
     sizes: list[tuple[int, int]]
     grey: bool
     skipped: list[str]
+    left_out: NotRequired[list[str]]
+    notes: NotRequired[list[str]]
     mean: NotRequired[list[float]]
     std: NotRequired[list[float]]
 
@@ -54,7 +56,8 @@ class Prepared:
 
     ``classes`` are the names of its classes, None where labels are mere integers. ``sizes`` are up
     to two of the sizes (height, width) that occur, none if nobody noted them; ``grey`` is whether
-    all images are. ``mean``, ``std`` and ``skipped`` are what was noted when it was prepared.
+    all images are. ``mean``, ``std``, ``skipped`` (files that cannot be decoded), ``left_out``
+    (others, counted by reason) and ``notes`` are what was noted when it was prepared.
     """
 
     folder: Path
@@ -66,6 +69,8 @@ class Prepared:
     mean: list[float] | None
     std: list[float] | None
     skipped: tuple[str, ...]
+    left_out: tuple[str, ...]
+    notes: tuple[str, ...]
     sealed: seal.Seal | None
 
     def examples(self) -> dict[str, int]:
@@ -126,6 +131,8 @@ def open_set(folder: Path, name: str) -> Prepared:
         notes.get("mean"),
         notes.get("std"),
         tuple(notes.get("skipped", ())),
+        tuple(notes.get("left_out", ())),
+        tuple(notes.get("notes", ())),
         sealed,
     )
 

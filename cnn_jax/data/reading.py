@@ -1,6 +1,7 @@
 """Reading a prepared set: in memory where that fits, else record by record."""
 
 import dataclasses
+import itertools
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from cnn_jax.ops.geometry import Size, pair
 # Sets are kept on the device as uint8; larger ones leave too little room for the network.
 RESIDENT_BYTES = 8 * 2**30
 
+VALIDATION = "validation"
 # Splits that serve for testing, the first that a set has.
-TESTS = ("test", "validation")
+TESTS = ("test", VALIDATION)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Wanted:
         train: the examples to train on, a split or a slice of one such as ``train[:90%]``.
         test: those to test on; if None, the split test, or validation where there is no test or
             it has no labels.
+        validation: those to validate on; if None, the split validation where the set has one that
+            has labels and is not tested on.
         image_size: (rows, columns) or an int for both; None keeps the images' own size, which
             all of them then have to share.
         crop: the share of the side that is shown, see ``View``.
@@ -47,6 +51,7 @@ class Wanted:
 
     train: str = "train"
     test: str | None = None
+    validation: str | None = None
     image_size: Size | None = None
     crop: float | None = None
     subsample: Subsample | None = None
@@ -75,16 +80,17 @@ def read(folder: Path, name: str, wanted: Wanted, classes: int | None = None) ->
     view = View(size, held.grey, wanted.crop, wanted.subsample, wanted.shuffle)
     train = _slice(wanted.train, opened, "data.train")
     test = _slice(wanted.test or _test(examples), opened, "data.test")
-    if train[0] == test[0] and np.intersect1d(train[1], test[1]).size:
-        raise BadInputError(
-            f"data.test: {wanted.test!r} and data.train {wanted.train!r} share examples"
-        )
+    chosen = {"data.train": train, "data.test": test}
+    validated = wanted.validation or _validation(examples, {train[0], test[0]})
+    if validated is not None:
+        chosen["data.validate_on"] = _slice(validated, opened, "data.validate_on")
+    _check_apart(chosen)
     names = held.classes or _numbers(examples, classes or 0)
-    for split, rows in (train, test):
+    for split, rows in chosen.values():
         examples.check(split, rows, len(names))
     if held.sealed is None:
         _check_shape(held, examples.records(train[0]))
-    need = (len(train[1]) + len(test[1])) * int(np.prod(view.shape))
+    need = sum(len(rows) for _, rows in chosen.values()) * int(np.prod(view.shape))
     stream = wanted.stream
     if stream is None:
         stream = need > RESIDENT_BYTES or (wanted.original and len(held.sizes) != 1)
@@ -112,8 +118,19 @@ def read(folder: Path, name: str, wanted: Wanted, classes: int | None = None) ->
         size,
         mean=_channels(mean, held.grey),
         std=_channels(std, held.grey),
-        skipped=held.skipped,
+        skipped=(*held.left_out, *held.skipped),
+        notes=notes(held),
+        validation=None if validated is None else part(*chosen["data.validate_on"]),
     )
+
+
+def notes(held: Prepared) -> tuple[str, ...]:
+    """Return what its user has to know of a prepared set, a line each."""
+    lines = [*held.notes, *(f"left out {line}" for line in held.left_out)]
+    if held.skipped:
+        lines.append(f"left out {len(held.skipped)} files that cannot be decoded:")
+        lines.extend(f"  {line}" for line in held.skipped)
+    return tuple(lines)
 
 
 class _Examples:
@@ -175,6 +192,20 @@ def _test(examples: _Examples) -> str:
         file=sys.stderr,
     )
     return labelled[0]
+
+
+def _validation(examples: _Examples, taken: set[str]) -> str | None:
+    """Return the split to validate on where none is named, if there is one for nothing else."""
+    if VALIDATION in taken or not examples.counts.get(VALIDATION):
+        return None
+    return None if all_unlabelled(examples.labels(VALIDATION)) else VALIDATION
+
+
+def _check_apart(chosen: dict[str, tuple[str, np.ndarray]]) -> None:
+    """Raise ``BadInputError`` if two parts share examples; fields -> (split, rows)."""
+    for (one, (split, rows)), (other, (others, more)) in itertools.combinations(chosen.items(), 2):
+        if split == others and np.intersect1d(rows, more).size:
+            raise BadInputError(f"{other} and {one} share examples of the split {split}")
 
 
 def _numbers(examples: _Examples, classes: int) -> tuple[str, ...]:

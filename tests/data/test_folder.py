@@ -8,9 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cnn_jax import cli, workdir
+from cnn_jax import config as configs
 from cnn_jax.data import folder, sources
+from cnn_jax.data.reading import Wanted
 from cnn_jax.data.split import stratified
 from cnn_jax.errors import BadInputError
+from cnn_jax.experiment import assemble, complete
 from tests.fixtures import write_images
 
 
@@ -149,6 +153,25 @@ def test_classes_that_differ_in_case_are_two(tmp_path):
     assert folder.listing(root).classes == ("Cat", "cat")
 
 
+ODD = ["cat", "cat ", "a\nb", " ", '"cat "', "x\u2028y", "caf\u00e9", "caf\u00e9 au lait"]
+
+
+def test_names_of_any_kind_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("CNN_JAX_CACHE", str(tmp_path / "cache"))
+    root, latin = tmp_path / "images", os.fsdecode(b"ni\xf1o")
+    for part, count in (("train", 3), ("test", 1)):
+        write_images(root / part, per_class=count, classes=[*ODD, latin])
+    os.rename(root / "train/cat/0.png", os.fsencode(root / "train/cat") + b"/Mu\xf1oz.png")
+    (root / "train/cat/1.png").rename(root / "train/cat/a\nb.png")
+    source = sources.load("folder", str(root))
+    assert source.classes == tuple(sorted([*ODD, latin]))
+    assert np.bincount(source.train.labels).tolist() == [3] * (len(ODD) + 1)
+    (root / "train/cat/a\nb.png").write_bytes(b"")
+    with pytest.raises(BadInputError, match=r"train/cat/a\\nb\.png is not an image") as caught:
+        sources.load("folder", str(root))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_file_that_vanishes_is_named_or_skipped(tmp_path, monkeypatch):
     monkeypatch.setenv("CNN_JAX_CACHE", str(tmp_path / "cache"))
     for part in ("train", "test"):
@@ -181,3 +204,87 @@ def test_the_name_of_a_set_changes_with_what_is_said_of_it(tmp_path):
         stamps.add(folder.stamp(root, folder.listing(root), "raise"))
     stamps.add(folder.stamp(root, folder.listing(root), "skip"))
     assert len(stamps) == 4
+
+
+def images(root: Path, *parts: str, per_class: int = 10) -> Path:
+    for part in parts:
+        write_images(root / part, per_class=per_class)
+    return root
+
+
+def test_what_is_said_of_a_folder_stays_with_its_set(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CNN_JAX_CACHE", str(tmp_path / "cache"))
+    root = images(tmp_path / "images", "train")
+    (root / "train/a/gone.png").symlink_to("/nowhere")
+    (root / "train/b/text.png").write_text("no image")
+    expected = (
+        "neither test/ nor val/ beside train/: 2 of its 21 images are cut off as the test part",
+        "left out 1 links that lead nowhere, such as 'train/a/gone.png'",
+        "left out 1 files that cannot be decoded:",
+        f"  {root / 'train/b/text.png'} is not an image file",
+    )
+    for _ in range(2):  # when it is prepared, and when it is read again
+        source = sources.load("folder", str(root), on_error="skip")
+        assert source.notes == expected
+        assert [line.strip() for line in source.skipped] == [
+            "1 links that lead nowhere, such as 'train/a/gone.png'",
+            expected[-1].strip(),
+        ]
+    (root / "train/b/text.png").unlink()
+    capsys.readouterr()
+    cli.main(["prepare", "--data=folder", f"--from={root}", f"--data_dir={tmp_path / 'sets'}"])
+    told = capsys.readouterr()
+    assert told.err.splitlines()[1:] == [expected[0].replace("21", "20"), expected[1]]
+    assert len(told.out.splitlines()) == 1
+
+
+def config(root: Path, **data):
+    fields = configs.base_config()
+    fields.model.name = "mlp"
+    fields.data.name, fields.data.dir, fields.data.batch_size = "folder", str(root), 8
+    fields.data.update(data)
+    return complete(fields)
+
+
+def test_a_sets_own_validation_part_takes_the_place_of_a_share(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CNN_JAX_CACHE", str(tmp_path / "cache"))
+    root = images(tmp_path / "images", "train", "test")
+    write_images(root / "valid", per_class=4)
+    experiment = assemble(config(root))
+    sizes = {name: len(part) for name, part in experiment.parts.items()}
+    assert sizes == {"train": 20, "test": 20, "validation": 8}
+    assert experiment.config.data.validate_on == "validation"
+    assert "validated on the set's own split validation (8 examples)" in capsys.readouterr().err
+    for streamed in (True, False):
+        source = sources.load("folder", str(root), Wanted(stream=streamed))
+        assert source.validation is not None
+        assert np.bincount(source.validation.labels).tolist() == [4, 4]
+        only = source.only(["b", "a"]).validation
+        assert only is not None
+        np.testing.assert_array_equal(only.labels, 1 - source.validation.labels)
+    assert "validation" not in assemble(config(root, validation=0.0)).parts
+    half = assemble(config(root, validate_on="validation[:50%]")).parts
+    assert len(half["validation"]) == 4
+    with pytest.raises(BadInputError, match=r"data\.validate_on and data.test share examples"):
+        assemble(config(root, validate_on="test[:2]"))
+
+
+def test_a_validation_part_that_is_tested_on_is_not_validated_on(tmp_path, monkeypatch):
+    monkeypatch.setenv("CNN_JAX_CACHE", str(tmp_path / "cache"))
+    root = images(tmp_path / "images", "train", "val")
+    experiment = assemble(config(root))
+    sizes = {name: len(part) for name, part in experiment.parts.items()}
+    assert sizes == {"train": 18, "test": 20, "validation": 2}
+    assert experiment.config.data.validate_on is None
+
+
+def test_a_run_on_a_share_is_not_continued_on_another_part(tmp_path, monkeypatch):
+    monkeypatch.setenv("CNN_JAX_CACHE", str(tmp_path / "cache"))
+    root = images(tmp_path / "images", "train", "test")
+    held = assemble(config(root)).config
+    workdir.create(tmp_path / "run", held, "ab")
+    write_images(root / "val", per_class=4)
+    with pytest.raises(
+        BadInputError, match=r"data\.validate_on is None there and 'validation' here"
+    ):
+        workdir.check_same(tmp_path / "run", assemble(config(root)).config)

@@ -95,11 +95,11 @@ def test_constants_are_stored_with_a_folder_over_all_training_pixels(images):
     assert source.std == pytest.approx((pixels.std(),), abs=1e-6)
 
 
-class Theirs(tfds.core.GeneratorBasedBuilder):
+class Elsewhere(tfds.core.GeneratorBasedBuilder):
     """A set as the catalogue has them: fixed size, a validation split, no notes of ours."""
 
     VERSION = tfds.core.Version("3.0.2")
-    name = "theirs"
+    name = "elsewhere"
 
     def _info(self):
         features = {
@@ -124,14 +124,14 @@ class Theirs(tfds.core.GeneratorBasedBuilder):
 def theirs(tmp_path_factory):
     root = tmp_path_factory.mktemp("catalogue")
     tfds.disable_progress_bar()
-    Theirs(data_dir=str(root), file_format="array_record").download_and_prepare()
+    Elsewhere(data_dir=str(root), file_format="array_record").download_and_prepare()
     return root
 
 
 @pytest.mark.parametrize("where", ["root", "set"])
 def test_a_set_prepared_elsewhere_is_read_by_name_or_by_folder(theirs, where):
-    place = theirs if where == "root" else theirs / "theirs/3.0.2"
-    source = sources.load("theirs", str(place))
+    place = theirs if where == "root" else theirs / "elsewhere/3.0.2"
+    source = sources.load("elsewhere", str(place))
     assert (len(source.train), len(source.test), source.classes) == (7, 3, ("x", "y"))
     assert source.size == (4, 5)
     assert source.mean is None

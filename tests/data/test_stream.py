@@ -150,7 +150,7 @@ def test_a_damaged_record_ends_the_run_with_its_name(workers):
     broken = Stream(records, rows, np.array([0], np.int32), PHOTOS.view, "the split train in '/x'")
     with (
         read_ahead(Batches(broken, 1), workers=workers) as iterator,
-        pytest.raises(BadInputError, match="^record 2 of the split train in '/x' is not an image"),
+        pytest.raises(BadInputError, match=r"^record 2 of .* train in '/x' is not an image file"),
     ):
         next(iterator)
 
