@@ -43,12 +43,14 @@ def guarded(
     if not owned:
         return _run(program, run, kept, memory, [])
     streams.guard()
-    with _noticed() as failed:
+    with _noticed() as (failed, held):
         status = _run(program, run, kept, memory, failed)
-        if failed and status:
+        if status and (failed or held):
             with contextlib.suppress(OSError):
                 sys.stdout.flush()
             os._exit(status)
+    for uncaught in held:
+        sys.excepthook(*uncaught)
     return status
 
 
@@ -103,11 +105,12 @@ def _say(program: str, line: str) -> None:
 
 
 @contextlib.contextmanager
-def _noticed() -> Iterator[list[Failure]]:
-    """Yield the failures that other threads and libraries' logs report; leave out their tracebacks.
+def _noticed() -> Iterator[tuple[list[Failure], list[tuple[Any, BaseException, Any]]]]:
+    """Yield what other threads and libraries' logs report: failures, and what is held back.
 
-    What is raised in the wake of one, on loops and files that are gone, is left out with it. What
-    libraries' callbacks could not raise anywhere is held back until it is known whether it is that.
+    Tracebacks of failures are left out, and of what is raised in the wake of one, on loops and
+    files that are gone. What libraries' callbacks could not raise anywhere is held back until it
+    is known whether the program has failed.
     """
     failed: list[Failure] = []
     held: list[tuple[Any, BaseException, Any]] = []
@@ -146,10 +149,8 @@ def _noticed() -> Iterator[list[Failure]]:
     threading.excepthook, sys.unraisablehook, sys.excepthook = thread, unraisable, printed
     show, warnings.showwarning = warnings.showwarning, warned
     try:
-        yield failed
+        yield failed, held
     finally:
         threading.excepthook, sys.unraisablehook, sys.excepthook = hooks
         warnings.showwarning = show
         logging.getLogger().removeHandler(handler)
-        for uncaught in [] if failed else held:
-            sys.__excepthook__(*uncaught)

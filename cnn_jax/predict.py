@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from PIL import Image
 
 from cnn_jax import config as configs
 from cnn_jax import workdir
@@ -65,12 +64,9 @@ def read_images(files: Sequence[str | Path], config: Config) -> np.ndarray:
 
 
 def sizes(files: Sequence[str | Path]) -> list[tuple[int, int]]:
-    """Return (rows, columns) of image files as they are stored, their first bytes read."""
-    found = []
-    for file in files:
-        with Image.open(file) as image:
-            found.append((image.height, image.width))
-    return found
+    """Return (rows, columns) of image files that ``read_images`` took, upright."""
+    shapes = (decode.pixels(Path(file).read_bytes()).shape for file in files)
+    return [(rows, columns) for rows, columns, _ in shapes]
 
 
 def read_names(file: str | Path, classes: int) -> list[str]:

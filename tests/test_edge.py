@@ -202,6 +202,20 @@ def test_other_exceptions_of_threads_are_shown():
     assert err.splitlines()[-1] == "WARNING:root:unusual"
 
 
+@pytest.mark.parametrize("status", [0, 2])
+def test_what_callbacks_of_libraries_raise_is_shown_unless_the_program_failed(status):
+    """They have nowhere to raise it; after a failure they meet loops that are closed by then."""
+    body = f"""
+        sys.excepthook(RuntimeError, RuntimeError("Event loop is closed"), None)
+        if {status}: raise edge.BadInputError("checkpoint 3 is damaged")
+        return 0
+    """
+    found, _, err = ends(body)
+    assert found == status
+    last = "p: checkpoint 3 is damaged" if status else "RuntimeError: Event loop is closed"
+    assert err.splitlines() == [last]
+
+
 def test_names_that_are_not_text_are_printed_as_they_are():
     body = "print(os.fsdecode(b'\\xff.png')); print('\\u00e9'); return 0"
     for encoding, expected in (
