@@ -3,10 +3,17 @@
 from collections.abc import Sequence
 
 from cnn_jax.ablation.markdown import bullets, table
-from cnn_jax.ablation.plan import Plan
 from cnn_jax.ablation.proof import Proof
+from cnn_jax.ablation.stored import Plan
 from cnn_jax.ablation.verdicts import INCONCLUSIVE, Outcomes, Verdict
-from cnn_jax.train.logging import TEST
+
+HELD = {
+    "params": "parameters",
+    "macs": "MACs",
+    "steps": "steps",
+    "order": "order of the data",
+    "initial": "initial weights where path and shape agree",
+}
 
 
 def proofs(plan: Plan) -> str:
@@ -32,6 +39,9 @@ def _proof(proof: Proof) -> str:
     lines.append("tensors: " + "; ".join([shared, *filter(None, trees)]))
     before, after = proof.steps
     lines.append(f"steps: {before} → {after}" if before != after else f"steps: {before} in both")
+    if proof.held is not None:
+        held = ", ".join(HELD[name] for name in proof.held)
+        lines.append(f"held equal and checked: {held or 'nothing'}")
     return f"`{proof.arm}` against `{proof.control}`\n\n" + bullets(lines)
 
 
@@ -55,7 +65,7 @@ def threats(plan: Plan, outcomes: Outcomes, verdicts: Sequence[Verdict]) -> str:
     lines = list(plan.threats)
     if plan.preset == "smoke":
         lines.append("This is the smoke preset: it shows that the study works, not what is true.")
-    sizes = {o.result["metrics"][TEST]["examples"] for a in outcomes.values() for o in a.values()}
+    sizes = {len(o.right) for a in outcomes.values() for o in a.values() if len(o.right)}
     if sizes:
         least = min(sizes)
         lines.append(f"{least:,} test examples: one of them is {100 / least:.2f} points.")
@@ -78,7 +88,7 @@ def threats(plan: Plan, outcomes: Outcomes, verdicts: Sequence[Verdict]) -> str:
     return bullets(lines)
 
 
-def provenance(plan: Plan, outcomes: Outcomes) -> str:
+def provenance(plan: Plan, outcomes: Outcomes, earlier: tuple[int, int] = (0, 0)) -> str:
     """Return the command, versions, seeds, devices and the count of looks at the test set."""
     cells = [outcome for each in outcomes.values() for outcome in each.values()]
     lines = [f"code {plan.code}, data {', '.join(sorted(set(plan.fingerprints.values())))}"]
@@ -96,14 +106,14 @@ def provenance(plan: Plan, outcomes: Outcomes) -> str:
     for seeds in sorted({cell.lanes for cell in plan.cells if cell.lanes}):
         names = ", ".join(map(str, seeds))
         lines.append(f"seeds {names} of an arm trained in lanes of one program")
-    lines.append(_openings(plan, outcomes))
+    lines.append(_openings(plan, outcomes, earlier))
     if cells:
         seconds = sum(each.result["seconds"] / each.result.get("lanes", 1) for each in cells)
         lines.append(f"training took {seconds / 60:.1f} minutes over all cells")
     return f"    {plan.command}\n\n" + bullets(lines)
 
 
-def _openings(plan: Plan, outcomes: Outcomes) -> str:
+def _openings(plan: Plan, outcomes: Outcomes, earlier: tuple[int, int]) -> str:
     """Return how often the test set was opened, as the cells' own logs have it."""
     opened = {
         f"{arm} seed {seed}": each.opened
@@ -111,11 +121,17 @@ def _openings(plan: Plan, outcomes: Outcomes) -> str:
         for seed, each in seeds.items()
     }
     text = f"The test set was opened {sum(opened.values())} times by {len(opened)} cells"
+    before = ""
+    if earlier[1]:
+        before = (
+            f" Cells of earlier designs in this folder opened it too: {earlier[1]} times by "
+            f"{earlier[0]} of them."
+        )
     again = [f"{name} {times} times" for name, times in opened.items() if times != 1]
     if again:
-        return f"{text}; **not once each**: {', '.join(again)}."
+        return f"{text}; **not once each**: {', '.join(again)}.{before}"
     chosen = "; what was chosen was chosen by validation error." if plan.tuning else "."
-    return f"{text}, once each at its end{chosen}"
+    return f"{text}, once each at its end{chosen}{before}"
 
 
 def _code(value: object) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -73,6 +74,8 @@ def solve(config: Config, control: Config, match: Match, data: Data, cost=None) 
 
     before = get_field(config, match.by)
     target = price(control)
+    if not target > 0:
+        raise BadInputError(f"the control has no {match.budget}, which nothing could be equal to")
     if match.by == STEPS:
         if match.budget == "params":
             raise BadInputError("steps do not change the number of parameters")
@@ -83,7 +86,7 @@ def solve(config: Config, control: Config, match: Match, data: Data, cost=None) 
     else:
         value = search(priced, before, target, match.tolerance)
         off = priced(value) / target - 1
-    if abs(off) > match.tolerance:
+    if not abs(off) <= match.tolerance:
         raise BadInputError(
             f"{match.by}: the nearest to equal {match.budget} is {value!r}, {off:+.2%} away, more "
             f"than {match.tolerance:.2%}; adjust another field, or allow more"
@@ -91,21 +94,38 @@ def solve(config: Config, control: Config, match: Match, data: Data, cost=None) 
     trial = trial_of(value)
     own, other = counts(trial), counts(control)
     residual = {
-        "params": own[0] / other[0] - 1,
-        "macs": own[1] / other[1] - 1,
-        "training MACs": own[1] * data.steps(trial) / (other[1] * data.steps(control)) - 1,
+        "params": _apart(own[0], other[0]),
+        "macs": _apart(own[1], other[1]),
+        "training MACs": _apart(own[1] * data.steps(trial), other[1] * data.steps(control)),
     }
     if match.budget == "step_time":
         residual["step time"] = off
     return Matched(match.budget, match.by, before, value, match.tolerance, residual)
 
 
+def _apart(own: int, other: int) -> float:
+    """Return by which share of ``other`` two numbers are apart; infinite where that is 0."""
+    return own / other - 1 if other else (math.inf if own else 0.0)
+
+
 def search(priced: Callable[[Any], float], start: Any, target: float, tolerance: float) -> Any:
     """Return the value whose price is nearest to ``target``; prices grow with the value.
 
     ``start`` is a number, which is scaled, or a tuple of ints, whose members are scaled together
-    and then, if rounding leaves too much, moved one by one.
+    and then, if rounding leaves too much, moved one by one. A member that is 0 stays 0: a layer
+    that the arm does not have.
     """
+    if isinstance(start, tuple) and 0 in start and any(start):
+        moved = [index for index, x in enumerate(start) if x != 0]
+
+        def with_zeros(members: tuple[int, ...]) -> tuple[int, ...]:
+            found = dict(zip(moved, members, strict=True))
+            return tuple(found.get(index, 0) for index in range(len(start)))
+
+        members = tuple(start[index] for index in moved)
+        return with_zeros(
+            search(lambda value: priced(with_zeros(value)), members, target, tolerance)
+        )
     memory: dict[Any, float] = {}
 
     def known(value: Any) -> float:
@@ -113,12 +133,14 @@ def search(priced: Callable[[Any], float], start: Any, target: float, tolerance:
             memory[value] = priced(value)
         return memory[value]
 
-    if isinstance(start, tuple) and start and all(isinstance(x, int) for x in start):
+    if isinstance(start, tuple) and start and all(type(x) is int and x > 0 for x in start):
 
         def scaled(factor: float) -> Any:
             return tuple(max(round(factor * x), 1) for x in start)
     elif isinstance(start, bool) or not isinstance(start, (int, float)) or start <= 0:
-        raise BadInputError(f"a budget is matched by a number or a tuple of them, not {start!r}")
+        raise BadInputError(
+            f"a budget is matched by a number above 0, or a tuple of whole ones, not {start!r}"
+        )
     elif isinstance(start, int):
 
         def scaled(factor: float) -> Any:

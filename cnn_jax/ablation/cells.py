@@ -3,24 +3,57 @@
 import contextlib
 import dataclasses
 import fcntl
-import json
+import math
 import sys
 import traceback
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
-from cnn_jax import workdir
-from cnn_jax.ablation.plan import CELLS, Cell, Plan, cell_config, read_config
+from cnn_jax import records, workdir
+from cnn_jax.ablation import finished
+from cnn_jax.ablation.plan import cell_config, read_config
+from cnn_jax.ablation.stored import CELLS, Cell, Plan
 from cnn_jax.config import to_json
 from cnn_jax.errors import BadInputError
+from cnn_jax.records import UnreadableFileError
 from cnn_jax.train.logging import TEST, read_metrics
 
 REQUEST, FAILURE, LOG, LOCK = "cell.json", "failed.json", "log.txt", ".lock"
 GRADIENTS = "gradients.json"
 DONE, FAILED, WAITING = "done", "failed", "waiting"
+# What a cell's numbers are read from.
+FILES = (workdir.CONFIG, workdir.RESULT, workdir.METRICS, workdir.PREDICTIONS, GRADIENTS)
+
+
+class Request(TypedDict):
+    """What is to be run; ``cell`` is its id, which earlier versions did not keep."""
+
+    config: str
+    gradients: bool
+    lanes: list[int]
+    sealed: bool
+    cell: NotRequired[str]
+
+
+class Failure(TypedDict):
+    """Why a cell failed, how often it was tried, the trace; whether its loss was not finite."""
+
+    error: str
+    attempts: int
+    trace: str
+    diverged: NotRequired[bool]
+
+
+class Norms(TypedDict):
+    """The gradient norms of a cell, by block, before (``start``) and after training (``end``)."""
+
+    start: dict[str, float | None]
+    end: dict[str, float | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +65,33 @@ class Outcome:
         right: bool ``[N]``, which test examples the network gets right.
         opened: how often the test set was evaluated, by the cell's own log.
         curve: the lines of metrics.jsonl.
+        labels: int ``[N]``, of the test examples.
     """
 
     result: dict[str, Any]
     right: np.ndarray
     opened: int
     curve: list[dict[str, Any]]
+    labels: np.ndarray | None = None
+
+    def measured(self, split: str, name: str = "accuracy") -> float | None:
+        """Return a metric of a split; None where it is not finite, or the cell has no such part."""
+        value = (self.result["metrics"].get(split) or {}).get(name)
+        return value if _finite(value) else None
+
+    def diverged(self, split: str) -> bool:
+        """Return whether the network's loss or accuracy on a split is no finite number."""
+        metrics = self.result["metrics"]
+        if self.result.get("diverged"):
+            return True
+        numbers = metrics.get(split, {})
+        return numbers is None or not all(
+            _finite(numbers[name]) for name in ("loss", "accuracy") if name in numbers
+        )
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def place(folder: Path, cell: Cell) -> Path:
@@ -47,17 +101,22 @@ def place(folder: Path, cell: Cell) -> Path:
 
 def state(folder: Path) -> str:
     """Return whether a cell is done, failed or waiting (which it also is while it runs)."""
-    if (folder / workdir.RESULT).exists() and not _owes_gradients(folder):
+    if (folder / workdir.RESULT).exists() and not _owes(folder):
         return DONE
     return FAILED if (folder / FAILURE).exists() else WAITING
 
 
-def _owes_gradients(folder: Path) -> bool:
+def _owes(folder: Path) -> bool:
+    """Return whether a cell that was trained has files yet to write: it was stopped there."""
     try:
-        wanted = json.loads((folder / REQUEST).read_text())["gradients"]
-    except OSError:
+        wanted = records.find(folder / REQUEST, Request, "a cell's request")
+    except UnreadableFileError:
+        return False  # told where the outcome is read
+    if wanted is None:
         return False
-    return wanted and not (folder / GRADIENTS).exists()
+    later = [GRADIENTS] if wanted["gradients"] else []
+    later += [finished.FINISHED] if "cell" in wanted else []
+    return not all((folder / name).exists() for name in later)
 
 
 def request(folder: Path, plan: Plan, cell: Cell) -> Path:
@@ -65,9 +124,18 @@ def request(folder: Path, plan: Plan, cell: Cell) -> Path:
     own = place(folder, cell)
     own.mkdir(parents=True, exist_ok=True)
     wanted = {"config": to_json(cell_config(plan, cell)), "gradients": plan.gradients}
-    wanted |= {"lanes": cell.lanes, "sealed": plan.sealed}
-    workdir.write(own / REQUEST, json.dumps(wanted))
+    wanted |= {"lanes": cell.lanes, "sealed": plan.sealed, "cell": cell.id}
+    records.write(own / REQUEST, wanted)
     return own
+
+
+def set_aside(folder: Path) -> Path:
+    """Move a cell's folder that holds something else than what the cell left; return its place."""
+    for number in range(1, 10_000):
+        aside = folder.with_name(f"{folder.name}-damaged{number}")
+        if not aside.exists():
+            return folder.rename(aside)
+    raise BadInputError(f"{str(folder)!r} was set aside too often; remove what was")
 
 
 def run(folders: Sequence[Path]) -> list[str]:
@@ -79,9 +147,9 @@ def run(folders: Sequence[Path]) -> list[str]:
     from cnn_jax.ablation import gradients
     from cnn_jax.lanes import train_lanes
     from cnn_jax.run import train_and_evaluate
-    from cnn_jax.train.loop import StoppedError
+    from cnn_jax.train.loop import DivergedError, StoppedError
 
-    def train(wanted: Sequence[dict[str, Any]]) -> Sequence[Any]:
+    def train(wanted: Sequence[Request]) -> Sequence[Any]:
         made = [read_config(each["config"]) for each in wanted]
         seeds = wanted[0]["lanes"]
         if seeds:
@@ -92,19 +160,20 @@ def run(folders: Sequence[Path]) -> list[str]:
             return list(train_lanes(runs, len(seeds)).values())
         return [train_and_evaluate(made[0], folders[0], sealed=wanted[0]["sealed"])]
 
-    def finish(folder: Path, wanted: dict[str, Any], ended: Any) -> str:
+    def finish(folder: Path, wanted: Request | None, ended: Any) -> str:
         try:
-            if isinstance(ended, Exception):
+            if wanted is None or isinstance(ended, Exception):
                 raise ended
             if wanted["gradients"]:
-                norms = gradients.measure(folder)
-                workdir.write(folder / GRADIENTS, json.dumps(norms))
+                records.write(folder / GRADIENTS, gradients.measure(folder))
+            finished.write(folder, wanted.get("cell", ""), FILES)
         except StoppedError:
             raise
         except Exception as error:
             reason = str(error).strip() or repr(error)
             trace = "".join(traceback.format_exception(error))
-            note_failure(folder, f"{type(error).__name__}: {reason}", trace)
+            diverged = isinstance(error, DivergedError)
+            note_failure(folder, f"{type(error).__name__}: {reason}", trace, diverged=diverged)
             print(trace, file=sys.stderr)
             return FAILED
         (folder / FAILURE).unlink(missing_ok=True)
@@ -114,9 +183,12 @@ def run(folders: Sequence[Path]) -> list[str]:
         for folder in sorted(folders):
             lock = stack.enter_context((folder / LOCK).open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX)  # the system lets go of it when the process ends
-        wanted = [json.loads((folder / REQUEST).read_text()) for folder in folders]
+        wanted: Sequence[Request | None] = [None] * len(folders)
         try:
-            ended = train(wanted)
+            wanted = read = [
+                records.read(folder / REQUEST, Request, "a cell's request") for folder in folders
+            ]
+            ended = train(read)
         except StoppedError:
             raise
         except Exception as error:
@@ -132,37 +204,95 @@ def note_end(folders: Sequence[Path], error: str) -> list[str]:
     return [state(folder) for folder in folders]
 
 
-def note_failure(folder: Path, error: str, trace: str = "") -> None:
+def note_failure(folder: Path, error: str, trace: str = "", *, diverged: bool = False) -> None:
     """Keep a failure beside the cell's files, with how often it was tried."""
-    before = failure(folder)
+    before = None
+    with contextlib.suppress(UnreadableFileError):
+        before = failure(folder)
     attempts = before["attempts"] + 1 if before else 1
-    text = json.dumps({"error": error, "attempts": attempts, "trace": trace}, indent=1)
-    workdir.write(folder / FAILURE, text + "\n")
+    note = {"error": error, "attempts": attempts, "trace": trace, "diverged": diverged}
+    records.write(folder / FAILURE, note)
 
 
-def failure(folder: Path) -> dict[str, Any] | None:
+def failure(folder: Path) -> Failure | None:
     """Return the failure that is kept in a cell's folder, or None."""
-    file = folder / FAILURE
-    return json.loads(file.read_text()) if file.exists() else None
+    return records.find(folder / FAILURE, Failure, "the note of a cell's failure")
 
 
-def outcome(folder: Path) -> Outcome | None:
-    """Return what a finished cell measured, or None if it is not finished."""
-    result = workdir.read_result(folder)
-    if result is None:
+def outcome(folder: Path, cell: Cell | None = None) -> Outcome | None:
+    """Return what a finished cell measured, or None if it is not finished.
+
+    Raises:
+        UnreadableFileError: a file of it is damaged or missing, was changed since the cell ended,
+            or is not ``cell``'s, where it is given.
+    """
+    if not (folder / workdir.RESULT).exists():
+        if (folder / finished.FINISHED).exists() and not (folder / FAILURE).exists():
+            raise UnreadableFileError(folder / workdir.RESULT, "is missing; the cell was finished")
         return None
+    if cell is not None:
+        wanted = records.find(folder / REQUEST, Request, "a cell's request")
+        # Earlier versions kept neither.
+        if (wanted is not None and "cell" in wanted) or (folder / finished.FINISHED).exists():
+            finished.check(folder, cell.id)
+    result = workdir.read_result(folder)
+    assert result is not None
+    metrics = result.get("metrics")
+    if not isinstance(metrics, dict):
+        raise UnreadableFileError(folder / workdir.RESULT, "has no metrics")
+    ran = result.get("seed"), result.get("steps")
+    if cell is not None and ran != (cell.seed, cell.steps):
+        own = f"seed {ran[0]} and {ran[1]} steps"
+        raise UnreadableFileError(
+            folder / workdir.RESULT, f"is of another cell: {own}, not {cell.seed} and {cell.steps}"
+        )
     curve = read_metrics(folder / workdir.METRICS)
+    opened = sum(line["split"] == TEST for line in curve)
+    if TEST not in metrics:
+        return Outcome(result, np.zeros(0, bool), opened, curve, np.zeros(0, np.int32))
+    labels, right = _predictions(folder / workdir.PREDICTIONS)
+    found = Outcome(result, right, opened, curve, labels)
+    accuracy = found.measured(TEST)
+    if accuracy is not None and abs(accuracy * len(right) - right.sum()) > 0.5:
+        raise UnreadableFileError(
+            folder / workdir.PREDICTIONS, "has other predictions than result.json counts"
+        )
+    return found
+
+
+def _predictions(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return (labels, which are right) of the test examples."""
     try:
-        with np.load(folder / workdir.PREDICTIONS) as kept:
-            right = kept["predicted"] == kept["label"]
-    except (OSError, ValueError, KeyError) as error:
-        raise BadInputError(
-            f"{str(folder)!r}: the cell's predictions are damaged: {error}"
-        ) from None
-    return Outcome(result, right, sum(line["split"] == TEST for line in curve), curve)
+        with np.load(file) as kept:
+            predicted, labels = kept["predicted"], kept["label"]
+    except FileNotFoundError:
+        raise UnreadableFileError(file, "is missing; it has a cell's predictions") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UnreadableFileError(file, f"is damaged: {line}") from None
+    if predicted.shape != labels.shape or predicted.ndim != 1 or not len(labels):
+        shapes = f"{list(predicted.shape)} predictions of {list(labels.shape)} labels"
+        raise UnreadableFileError(file, f"is damaged: {shapes}")
+    return labels, predicted == labels
+
+
+def gradient_norms(folder: Path) -> Norms | None:
+    """Return the gradient norms that a cell kept, or None."""
+    return records.find(folder / GRADIENTS, Norms, "a cell's gradient norms")
+
+
+def openings(folder: Path) -> int:
+    """Return how often the test set was evaluated in a folder, as far as its log can be read."""
+    try:
+        return sum(line["split"] == TEST for line in read_metrics(folder / workdir.METRICS))
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def progress(folder: Path) -> int:
-    """Return the last step that a cell logged."""
-    lines = read_metrics(folder / workdir.METRICS)
-    return max((line["step"] for line in lines), default=0)
+    """Return the last step that a cell logged; it is shown only, so damage is not told here."""
+    try:
+        lines = read_metrics(folder / workdir.METRICS)
+        return max((int(line["step"]) for line in lines), default=0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from cnn_jax import edge, workdir
+from cnn_jax.ablation.stored import CELLS, PLAN, Plan
 from cnn_jax.ablation.study import Study
 from cnn_jax.errors import BadInputError
+from cnn_jax.records import UnreadableFileError
 
 PRESETS = ("smoke", "short", "paper")
 FAILURES, STOPPED = 1, 128
@@ -62,7 +64,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="DIR",
         help="the study's folder",
     )
-    parser.add_argument("--preset", default="smoke", choices=PRESETS, help="how much of it")
+    parser.add_argument("--preset", choices=PRESETS, help=f"how much of it; {PRESETS[0]}")
     parser.add_argument("--seeds", type=int, metavar="N", help="the preset's unless given")
     parser.add_argument("--data", metavar="NAME", help="a source of data; the preset's own")
     parser.add_argument("--data_dir", type=os.path.expanduser, metavar="DIR", help="where it is")
@@ -85,17 +87,24 @@ def _run(
         if value is not None and value < 1:
             raise BadInputError(f"--{name}={value}: at least 1")
     if flags.report_only:
+        held = Plan.read(folder)
+        preset = flags.preset or held.preset
+        name = study(preset if preset in PRESETS else PRESETS[0]).name
+        _check_same(folder, held, name, preset)
         return _report(folder)
 
     import jax
 
     from cnn_jax.ablation import plan as plans
-    from cnn_jax.ablation import runner, slurm
-    from cnn_jax.ablation.tuning import choose
+    from cnn_jax.ablation import runner, slurm, tuning
     from cnn_jax.train.loop import StoppedError
 
     parameters = None if flags.slurm is None else slurm.options(flags.slurm)
-    declared = study(flags.preset)
+    preset = flags.preset or PRESETS[0]
+    declared = study(preset)
+    held = _held(folder, needed=flags.plan_only)
+    if held is not None:
+        _check_same(folder, held, declared.name, preset)
     if flags.seeds is not None:
         declared = dataclasses.replace(declared, seeds=flags.seeds)
     if flags.data is not None:
@@ -104,20 +113,26 @@ def _run(
         declared.base.data.dir = flags.data_dir
     if prepare is not None:
         workdir.check_writable(folder)
-        declared = prepare(declared, folder, flags.preset)
+        declared = prepare(declared, folder, preset)
     if not any(arm.match and arm.match.budget == "step_time" for arm in declared.arms):
         # Counting needs no accelerator, whose memory is the workers'. They are processes of their
         # own and do not see this.
         jax.config.update("jax_platforms", "cpu")
     command = f"python {shlex.join([sys.argv[0], *arguments])}"
     work_out = partial(
-        plans.work_out, declared, folder, preset=flags.preset, command=command, lanes=flags.lanes
+        plans.work_out, declared, folder, preset=preset, command=command, lanes=flags.lanes
     )
     plan = work_out()
+    if declared.tune:
+        tuning.check(plan)
     if flags.plan_only:
         from cnn_jax.ablation.report import describe_plan
 
-        plan.write(folder)
+        if held is None or held.cells == plan.cells or not (folder / CELLS).exists():
+            plan.write(folder)
+        else:
+            line = f"{folder}: the plan of the cells that are there is kept; this one was not"
+            print(line, file=sys.stderr)
         print(describe_plan(plan))
         return 0
 
@@ -130,13 +145,38 @@ def _run(
 
     try:
         if declared.tune:
-            plan = work_out(tuning=choose(declared, plan, folder, run))
+            plan = work_out(tuning=tuning.choose(declared, plan, folder, run))
         plan.write(folder)
         run(folder, plan)
     except StoppedError as error:
         print(f"{error}; the same command goes on from here", file=sys.stderr)
         return STOPPED + error.signum
     return _report(folder)
+
+
+def _held(folder: Path, *, needed: bool) -> Plan | None:
+    """Return the plan that a folder holds, or None; one that is damaged is made anew by a run.
+
+    ``needed``: a damaged one is an error.
+    """
+    if not (folder / PLAN).exists():
+        return None
+    try:
+        return Plan.read(folder)
+    except UnreadableFileError as error:
+        if needed:
+            raise
+        print(f"{error}; it is made anew", file=sys.stderr)
+        return None
+
+
+def _check_same(folder: Path, held: Plan, name: str, preset: str) -> None:
+    """Check that a folder holds the study that is asked for, so that nothing of it is replaced."""
+    if (held.name, held.preset) != (name, preset):
+        raise BadInputError(
+            f"--workdir: {str(folder)!r} holds study {held.name!r}, preset {held.preset}, not "
+            f"{name!r}, preset {preset}; choose another folder"
+        )
 
 
 def _report(folder: Path) -> int:

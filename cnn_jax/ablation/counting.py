@@ -1,10 +1,11 @@
 """What an arm is made of, before anything runs: counts, layers, initial weights, data."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ import numpy as np
 import optax
 
 from cnn_jax import config as configs
-from cnn_jax import workdir
+from cnn_jax import records
 from cnn_jax.analysis import summarize
 from cnn_jax.config import Config
 from cnn_jax.data.parts import Part
+from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import Experiment, assemble, build_module
+from cnn_jax.records import UnreadableFileError
 from cnn_jax.start import given_variables
 from cnn_jax.train import compilation
 from cnn_jax.train.logging import TRAIN
@@ -37,6 +40,8 @@ class Data:
     classes: int
     examples: int  # to train on, validation left out
     fingerprint: str  # of all pixels and labels; of a streamed set the labels and their order
+    # Part -> labels int32 [N], in the order in which they are evaluated.
+    labels: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def load(cls, config: Config) -> "Data":
@@ -49,7 +54,8 @@ class Data:
             digest.update(np.ascontiguousarray(kept).data)
         examples = len(experiment.parts[TRAIN])
         classes = len(experiment.classes)
-        return cls(experiment.image_shape, classes, examples, digest.hexdigest()[:16])
+        labels = {name: part.labels for name, part in experiment.parts.items()}
+        return cls(experiment.image_shape, classes, examples, digest.hexdigest()[:16], labels)
 
     def steps(self, config: Config) -> int:
         """Return the optimizer updates of a run."""
@@ -84,18 +90,32 @@ class Described:
 
 def count(config: Config, data: Data) -> tuple[int, int]:
     """Return (parameters, multiply-adds of one image)."""
-    counted = summarize(data.module(config), data.image_shape)
+    with _buildable(config):
+        counted = summarize(data.module(config), data.image_shape)
     return counted.params, counted.macs
 
 
 def describe(config: Config, data: Data) -> Described:
     """Count a network and draw its initial weights with the config's seed."""
-    module = data.module(config)
-    counted = summarize(module, data.image_shape)
+    with _buildable(config):
+        module = data.module(config)
+        counted = summarize(module, data.image_shape)
+        initial = initial_tensors(module, config, data)
     kinds = Counter(row.kind for row in counted.rows)
-    return Described(
-        counted.params, counted.macs, dict(kinds), initial_tensors(module, config, data)
-    )
+    return Described(counted.params, counted.macs, dict(kinds), initial)
+
+
+@contextlib.contextmanager
+def _buildable(config: Config) -> Iterator[None]:
+    """Make one line of what a network's constructor raises for fields that do not fit together."""
+    try:
+        yield
+    except BadInputError:
+        raise
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        fields = ", ".join(f"{k}={v!r}" for k, v in configs.ordered(config.model).items())
+        reason = str(error).strip().split("\n")[0]
+        raise BadInputError(f"no such network can be built ({fields}): {reason}") from error
 
 
 def initial_tensors(module: Any, config: Config, data: Data) -> dict[str, Tensor]:
@@ -139,14 +159,14 @@ class Memo:
 
     def __init__(self, file: Path):
         self._file = file
-        try:
-            self._known: dict[str, Any] = json.loads(file.read_text())
-        except (OSError, ValueError):  # not there, or cut short: it is only a memory
-            self._known = {}
+        self._known: dict[str, Any] = {}
+        with contextlib.suppress(UnreadableFileError):  # not there, or damaged: only a memory
+            held = records.read(file, dict[str, Any], "a study's counts")
+            self._known = held.get("counted", {}) if records.FORMAT in held else held
 
     def get(self, key: str, compute: Callable[[], Any]) -> Any:
         """Return the plain value known under ``key``, computing it once."""
         if key not in self._known:
             self._known[key] = compute()
-            workdir.write(self._file, json.dumps(self._known))
+            records.write(self._file, {"counted": self._known})
         return self._known[key]

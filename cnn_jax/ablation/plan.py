@@ -1,4 +1,4 @@
-"""A study worked out: every arm's config, the proofs, the cells; kept as plan.json."""
+"""A study worked out: every arm's config, the proofs, the cells."""
 
 import dataclasses
 import json
@@ -10,114 +10,23 @@ from cnn_jax import config as configs
 from cnn_jax import models, workdir
 from cnn_jax.ablation import budget, counting
 from cnn_jax.ablation.budget import Matched
+from cnn_jax.ablation.checks import (
+    check_differs,
+    check_factor,
+    check_test_sets,
+    check_validation,
+)
 from cnn_jax.ablation.counting import Data, Described, Memo, Tensor
-from cnn_jax.ablation.proof import Proof, declared_differences, prove
-from cnn_jax.ablation.study import Arm, Series, Study, set_field
+from cnn_jax.ablation.proof import declared_differences, prove
+from cnn_jax.ablation.stored import ArmPlan, Candidate, Cell, Plan
+from cnn_jax.ablation.study import Arm, Study, set_field
 from cnn_jax.ablation.timing import step_time_ratio
 from cnn_jax.config import Config
 from cnn_jax.errors import BadInputError
 from cnn_jax.run import versions
 from cnn_jax.start import place, source_digest
 
-PLAN, MEMORY, CELLS = "plan.json", "counted.json", "cells"
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One arm with one seed.
-
-    Attributes:
-        arm: its name.
-        seed: of the run.
-        id: a digest of what its numbers depend on.
-        steps: optimizer updates.
-        lanes: the seeds that one program trains together, this one among them; empty where it is
-            trained alone. They are part of the id: in lanes, sums are rounded otherwise.
-    """
-
-    arm: str
-    seed: int
-    id: str
-    steps: int
-    lanes: tuple[int, ...] = ()
-
-    @property
-    def folder(self) -> str:
-        """Return the cell's folder, beneath that of the cells."""
-        return f"{self.arm}-seed{self.seed}-{self.id}".replace("/", "_").replace(" ", "_")
-
-
-@dataclasses.dataclass(frozen=True)
-class ArmPlan:
-    """An arm: its control, its network's numbers, the config of its first seed as JSON."""
-
-    name: str
-    against: str | None
-    model: str
-    params: int
-    macs: int
-    steps: int
-    matched: Matched | None
-    config: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Candidate:
-    """Values that an arm tried; ``error`` on validation data, None where the run failed."""
-
-    arm: str
-    fields: dict[str, Any]
-    error: float | None
-    chosen: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """Everything that a report needs apart from what the cells measure."""
-
-    name: str
-    question: str
-    hypothesis: str
-    preset: str
-    data: str
-    endpoint: str
-    smallest: float
-    threats: tuple[str, ...]
-    gradients: bool
-    seeds: tuple[int, ...]
-    arms: tuple[ArmPlan, ...]
-    proofs: tuple[Proof, ...]
-    cells: tuple[Cell, ...]
-    code: str
-    fingerprints: dict[str, str]
-    command: str
-    series: Series | None = None
-    tuning: tuple[Candidate, ...] = ()
-    sealed: bool = False  # its cells leave the test set closed: they choose something
-
-    def write(self, folder: Path) -> None:
-        """Keep the plan in the study's folder."""
-        workdir.write(folder / PLAN, json.dumps(dataclasses.asdict(self), indent=1) + "\n")
-
-    @classmethod
-    def read(cls, folder: Path) -> "Plan":
-        """Return the plan kept in a study's folder; ``BadInputError`` if there is none."""
-        try:
-            held = json.loads((folder / PLAN).read_text())
-        except OSError:
-            raise BadInputError(f"--workdir: {str(folder)!r} holds no study (no {PLAN})") from None
-        arms = [
-            ArmPlan(**arm | {"matched": Matched(**arm["matched"]) if arm["matched"] else None})
-            for arm in held.pop("arms")
-        ]
-        proofs = tuple(Proof(**proof) for proof in held.pop("proofs"))
-        cells = tuple(Cell(**cell | {"lanes": tuple(cell["lanes"])}) for cell in held.pop("cells"))
-        tuning = tuple(Candidate(**each) for each in held.pop("tuning"))
-        sequences = {name: tuple(held.pop(name)) for name in ("threats", "seeds")}
-        if (series := held.pop("series", None)) is not None:
-            places = {arm: (line, number) for arm, (line, number) in series["places"].items()}
-            held["series"] = Series(series["label"], places)
-        return cls(arms=tuple(arms), proofs=proofs, cells=cells, tuning=tuning, **sequences, **held)
+MEMORY = "counted.json"
 
 
 def work_out(
@@ -146,9 +55,16 @@ def work_out(
     arms = {arm.name: arm for arm in study.arms}
     made = {name: study.config(arm) for name, arm in arms.items()}
     compared = [each for arm in arms.values() for each in arm.comparisons()]
+    check_validation(study, made)
     for arm in compared:  # wrong fields stop before any counting
-        declared_differences(study, arm, made[arm.against or ""], made[arm.name])
+        control, own = made[arm.against or ""], made[arm.name]
+        check_factor(arm, control, own)
+        fields = declared_differences(study, arm, control, own)
+        if arms[arm.name].match is None:
+            check_differs(arm, fields)
     data = _load(made)
+    for arm in compared:
+        check_test_sets(study, arm, data)
     workdir.check_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)
     memo = Memo(folder / MEMORY)
@@ -162,8 +78,10 @@ def work_out(
     for each in tuning:
         for name, value in each.fields.items() if each.chosen else ():
             set_field(made[each.arm], name, value)
-    described = {name: _describe(made[name], data[name], memo, code) for name in arms}
+    described = {name: _describe(name, made[name], data[name], memo, code) for name in arms}
     proofs = [prove(study, arm, made, described, data) for arm in compared]
+    for arm, proof in zip(compared, proofs, strict=True):
+        check_differs(arm, proof.fields)
     plans = [
         ArmPlan(
             name,
@@ -174,6 +92,8 @@ def work_out(
             data[name].steps(made[name]),
             matched.get(name),
             configs.to_json(made[name]),
+            tuple(data[name].image_shape),
+            {part: len(labels) for part, labels in data[name].labels.items()},
         )
         for name, arm in arms.items()
     ]
@@ -264,14 +184,21 @@ def _match(arm: Arm, config: Config, control: Config, data: Data, memo: Memo, co
     return Matched(**found | {"value": value, "before": before})
 
 
-def _describe(config: Config, data: Data, memo: Memo, code: str) -> Described:
+def _describe(arm: str, config: Config, data: Data, memo: Memo, code: str) -> Described:
     read_config(configs.to_json(config))
     # What a network is depends on these fields alone, so arms may share an answer.
     model = {name: repr(config.model[name]) for name in config.model}
     shape = data.image_shape, data.classes, config.train.precision, config.seed
     start = repr(configs.ordered(config.init)), source_digest(config)
     key = counting.digest("describe", model, shape, start, code)
-    found = memo.get(key, lambda: dataclasses.asdict(counting.describe(config, data)))
+
+    def compute() -> dict[str, Any]:
+        try:
+            return dataclasses.asdict(counting.describe(config, data))
+        except BadInputError as error:
+            raise BadInputError(f"arm {arm!r}: {error}") from None
+
+    found = memo.get(key, compute)
     tensors = {
         path: Tensor(tuple(tensor["shape"]), tensor["digest"], tensor["constant"])
         for path, tensor in found["initial"].items()
@@ -308,8 +235,3 @@ def identity(
     return counting.digest(
         repr(sorted(fields.items())), order, seed, weights, fingerprint, code, versions(), lanes
     )
-
-
-def cells_of(plan: Plan, arm: str) -> Sequence[Cell]:
-    """Return an arm's cells, by seed."""
-    return [cell for cell in plan.cells if cell.arm == arm]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from cnn_jax.ablation import series
-from cnn_jax.ablation.plan import ArmPlan, Plan
 from cnn_jax.ablation.series import Along
+from cnn_jax.ablation.stored import ArmPlan, Plan
 from cnn_jax.ablation.verdicts import Outcomes, Verdict, error, in_points
 from cnn_jax.atomic_file import written
 from cnn_jax.train.logging import TRAIN, VALIDATION
@@ -73,7 +73,7 @@ def _curves(figure: Any, arms: Sequence[ArmPlan], outcomes: Outcomes) -> None:
             by_step: dict[int, list[float]] = {}
             for outcome in outcomes[arm.name].values():
                 for line in outcome.curve:
-                    if line["split"] == split:
+                    if line["split"] == split and line["accuracy"] is not None:
                         by_step.setdefault(line["step"], []).append(100 * (1 - line["accuracy"]))
             if not by_step:
                 continue
@@ -194,7 +194,7 @@ def _gradients(figure: Any, arms: Sequence[ArmPlan], gradients: Any) -> None:
         for index, arm in enumerate(arms):
             if arm.name not in gradients:
                 continue
-            norms = np.array([list(each[when].values()) for each in gradients[arm.name]])
+            norms = np.array([list(each[when].values()) for each in gradients[arm.name]], float)
             depth = np.linspace(0, 1, norms.shape[1])
             colour = COLOURS[index % len(COLOURS)]
             mean = np.exp(np.log(np.maximum(norms, 1e-30)).mean(axis=0))

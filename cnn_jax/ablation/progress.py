@@ -14,7 +14,8 @@ from rich.live import Live
 from rich.table import Table
 
 from cnn_jax.ablation import cells
-from cnn_jax.ablation.plan import Cell, Plan
+from cnn_jax.ablation.stored import Cell, Plan
+from cnn_jax.records import UnreadableFileError
 
 REFRESH = 0.5  # seconds between two looks at the cells
 
@@ -48,15 +49,34 @@ class Progress:
 
 
 def units_to_do(folder: Path, plan: Plan, *, retry: bool) -> list[Unit]:
-    """Return what is left to run, its requests written; ``retry``: also cells that failed."""
+    """Return what is left to run, its requests written.
+
+    ``retry``: also cells that failed, and, once what they hold is set aside, those whose files were
+    changed since they ended or are another cell's.
+    """
     wanted = (cells.WAITING, cells.FAILED) if retry else (cells.WAITING,)
     units: dict[tuple, list[Cell]] = {}
     for cell in plan.cells:
-        if cells.state(cells.place(folder, cell)) in wanted:
+        own = cells.place(folder, cell)
+        state = cells.state(own)
+        if retry and state == cells.DONE and damage(own, cell) is not None:
+            print(f"{own.name}: set aside as {cells.set_aside(own).name}", file=sys.stderr)
+            state = cells.WAITING
+        if state in wanted:
             cells.request(folder, plan, cell)
             key = (cell.arm, cell.lanes or (cell.seed,))
             units.setdefault(key, []).append(cell)
     return [tuple(unit) for unit in units.values()]
+
+
+def damage(own: Path, cell: Cell) -> str | None:
+    """Return what is wrong with a finished cell's files, a line, or None."""
+    try:
+        cells.outcome(own, cell)
+        cells.gradient_norms(own)
+    except UnreadableFileError as error:
+        return str(error)
+    return None
 
 
 @contextlib.contextmanager

@@ -31,6 +31,7 @@ class Proof:
         drawn: those among them that are drawn at random, which is what makes it a finding.
         different: paths of tensors of one shape that start from different bits.
         steps: optimizer updates of the control and of the arm.
+        held: what the study holds equal between the two; None in plans that did not keep it.
     """
 
     arm: str
@@ -44,6 +45,7 @@ class Proof:
     drawn: int
     different: list[str]
     steps: tuple[int, int]
+    held: tuple[str, ...] | None = None
 
 
 def prove(
@@ -82,6 +84,7 @@ def prove(
             data[control].steps(configs_of[control]),
             data[arm.name].steps(configs_of[arm.name]),
         ),
+        tuple(study.held(arm)),
     )
     _check_held(study, arm, proof, own, other)
     return proof

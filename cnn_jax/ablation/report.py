@@ -3,15 +3,15 @@
 import csv
 import dataclasses
 import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from cnn_jax import workdir
-from cnn_jax.ablation import account, cells, plots, sections
+from cnn_jax.ablation import account, plots, recipe, sections
 from cnn_jax.ablation.cells import Outcome
-from cnn_jax.ablation.plan import Plan, cells_of
+from cnn_jax.ablation.left import read_cells
+from cnn_jax.ablation.stored import Plan
 from cnn_jax.ablation.verdicts import Outcomes, judge
 from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
 
@@ -20,7 +20,7 @@ REPORT, RESULTS = "report.md", "results.csv"
 
 @dataclasses.dataclass(frozen=True)
 class Written:
-    """The report's file, a line for each verdict and for each failed cell."""
+    """The report's file, a line for each verdict and for each cell that is not in it."""
 
     file: Path
     verdicts: list[str]
@@ -30,43 +30,14 @@ class Written:
 def write_report(folder: Path) -> Written:
     """Render the study in ``folder`` from what is stored there."""
     plan = Plan.read(folder)
-    outcomes = read_outcomes(plan, folder)
-    verdicts = judge(plan, outcomes)
-    failures = []
-    for cell in plan.cells:
-        place = cells.place(folder, cell)
-        if cells.state(place) == cells.FAILED and (kept := cells.failure(place)):
-            error = kept["error"].splitlines()[0]
-            tries = f"{kept['attempts']} " + ("try" if kept["attempts"] == 1 else "tries")
-            failures.append(f"{cell.folder} failed ({tries}): {error}")
-    drawn = plots.draw_all(plan, outcomes, verdicts, read_gradients(plan, folder), folder)
-    workdir.write(folder / RESULTS, results_csv(plan, outcomes))
+    stored = read_cells(plan, folder)
+    verdicts = judge(plan, stored.outcomes, stored.diverged)
+    drawn = plots.draw_all(plan, stored.outcomes, verdicts, stored.gradients, folder)
+    workdir.write(folder / RESULTS, results_csv(plan, stored.outcomes))
     file = folder / REPORT
-    workdir.write(file, sections.render(plan, outcomes, verdicts, failures, drawn))
+    workdir.write(file, sections.render(plan, stored, verdicts, drawn))
     lines = [f"{each.arm} against {each.control}: {sections.sentence(each)}" for each in verdicts]
-    return Written(file, lines, failures)
-
-
-def read_outcomes(plan: Plan, folder: Path) -> dict[str, dict[int, Outcome]]:
-    """Return what the finished cells measured: arm -> seed -> outcome."""
-    found: dict[str, dict[int, Outcome]] = {}
-    for arm in plan.arms:
-        found[arm.name] = {}
-        for cell in cells_of(plan, arm.name):
-            outcome = cells.outcome(cells.place(folder, cell))
-            if outcome is not None:
-                found[arm.name][cell.seed] = outcome
-    return found
-
-
-def read_gradients(plan: Plan, folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Return the gradient norms that cells kept, by arm."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for cell in plan.cells:
-        file = cells.place(folder, cell) / cells.GRADIENTS
-        if file.exists():
-            found.setdefault(cell.arm, []).append(json.loads(file.read_text()))
-    return found
+    return Written(file, lines, stored.failures)
 
 
 def results_csv(plan: Plan, outcomes: Outcomes) -> str:
@@ -87,14 +58,15 @@ def results_csv(plan: Plan, outcomes: Outcomes) -> str:
 
 def _measured(outcome: Outcome) -> Iterator[tuple[str, str, Any]]:
     for split in (TRAIN, VALIDATION, TEST):
-        metrics = outcome.result["metrics"].get(split, {})
+        metrics = outcome.result["metrics"].get(split) or {}
         for name, value in metrics.items():
             yield split, name, value
-            if name == "accuracy":
+            if name == "accuracy" and value is not None:
                 yield split, "error", round(1 - value, 12)
 
 
 def describe_plan(plan: Plan) -> str:
     """Return the plan as the report's sections that need no cell."""
     unmeasured = {arm.name: {} for arm in plan.arms}
-    return f"{sections.arms_table(plan, unmeasured)}\n\n{account.proofs(plan)}"
+    parts = [sections.arms_table(plan, unmeasured), recipe.describe(plan), account.proofs(plan)]
+    return "\n\n".join(parts)

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 from cnn_jax.ablation import cells, worker
-from cnn_jax.ablation.plan import Plan
 from cnn_jax.ablation.progress import REFRESH, Progress, Unit, shown, units_to_do
+from cnn_jax.ablation.stored import Plan
 from cnn_jax.train.loop import StoppedError, signals
 
 

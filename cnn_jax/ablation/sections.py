@@ -6,24 +6,32 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from cnn_jax.ablation import account, series, stats
+from cnn_jax.ablation import account, recipe, series, stats
 from cnn_jax.ablation.cells import Outcome
+from cnn_jax.ablation.left import Stored
 from cnn_jax.ablation.markdown import bullets, table
-from cnn_jax.ablation.plan import ArmPlan, Plan
-from cnn_jax.ablation.verdicts import INCONCLUSIVE, Outcomes, Verdict, error, in_points
+from cnn_jax.ablation.stored import ArmPlan, Plan
+from cnn_jax.ablation.verdicts import (
+    INCONCLUSIVE,
+    Outcomes,
+    Verdict,
+    error,
+    errors,
+    in_points,
+)
 from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
 
 METHOD = """\
 Differences are of errors, arm minus control, in percentage points; below zero the arm is better.
-Seeds pair the arms: a seed gives both the same order of the data and, where path and shape agree,
-the same initial weights. {samples} The interval is a 95 % one for each comparison by itself;
+Seeds pair the arms{pairing}. {samples} The interval is a 95 % one for each comparison by itself;
 p-values are adjusted for {comparisons} (Holm). *better* or *worse*: adjusted p below 0.05.
 *equivalent*: two one-sided tests (TOST, adjusted likewise) put the difference below {smallest},
-the smallest that was declared to matter, whichever sign it has. *inconclusive*: neither, or a seed
-is missing. What so many seeds find, they find with a probability of 80 %, and the seeds that would
-decide an inconclusive comparison do so with that probability; both take the estimated noise and
-difference for the truth, which few seeds know badly. How the interval was chosen, and how often it
-covers: `cnn_jax/ablation/stats.py`."""
+the smallest that was declared to matter, whichever sign it has. *inconclusive*: neither, or a
+seed is missing. *diverged*: the loss of a network stopped being finite, so that it has no error.
+What so many seeds find, they find with a probability of 80 %, and the seeds that would decide an
+inconclusive comparison do so with that probability; both take the estimated noise and difference
+for the truth, which few seeds know badly. How the interval was chosen, and how often it covers:
+`cnn_jax/ablation/stats.py`."""
 BOTH = """\
 The interval counts two sources of noise, the seeds and the choice of test examples (from each
 example's outcome in every cell), so it speaks of new seeds and of new examples."""
@@ -38,16 +46,13 @@ Between two measured numbers each seed's and test example's difference is taken 
 'no difference' is not excluded at 5 %."""
 
 
-def render(
-    plan: Plan,
-    outcomes: Outcomes,
-    verdicts: Sequence[Verdict],
-    failures: Sequence[str],
-    drawn: Sequence[str],
-) -> str:
+def render(plan: Plan, stored: Stored, verdicts: Sequence[Verdict], drawn: Sequence[str]) -> str:
     """Return report.md."""
+    outcomes, failures = stored.outcomes, stored.failures
     done = sum(len(each) for each in outcomes.values())
-    state = f"{done} of {len(plan.cells)} cells are finished."
+    lost = sum(len(each) for each in stored.diverged.values())
+    state = f"{done} of {len(plan.cells)} cells are finished"
+    state += f", {lost} diverged." if lost else "."
     parts = [
         f"# {plan.name}, preset {plan.preset}",
         f"**Question.** {plan.question}",
@@ -68,23 +73,24 @@ def render(
         *(_picture(drawn, "cost", "cost against quality")),
         *(_picture(drawn, "gradients", "gradient norms by block")),
         *(["## What was chosen for each arm", account.tuning(plan)] if plan.tuning else []),
+        "## Recipe",
+        recipe.describe(plan),
         "## What differs between the arms, and nothing else",
         account.proofs(plan),
         "## Threats",
         account.threats(plan, outcomes, verdicts),
         "## How to run it again",
-        account.provenance(plan, outcomes),
+        account.provenance(plan, outcomes, stored.earlier),
     ]
     if failures:
-        parts[5:5] = ["**Failed cells** (`--retry` tries them again):", bullets(failures)]
+        parts[5:5] = ["**Cells that are not in it** (`--retry` tries again):", bullets(failures)]
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
 
 def sentence(verdict: Verdict) -> str:
     """Return a verdict in one line."""
-    if verdict.missing:
-        return f"{INCONCLUSIVE}: {_missing(verdict.missing)}"
-    assert verdict.found is not None
+    if verdict.found is None:
+        return f"{verdict.verdict}: {_lacking(verdict)}"
     low, high = in_points(verdict.found)
     text = f"{verdict.verdict}, {100 * float(verdict.found.mean):+.2f} points"
     return f"{text} (95 % interval {low:+.2f} to {high:+.2f})"
@@ -96,7 +102,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
     for each in verdicts:
         if each.found is None:
             rows.append([each.arm, each.control, "-", "-", "-", "-", "-", f"**{each.verdict}**"])
-            rows[-1].append(_missing(each.missing))
+            rows[-1].append(_lacking(each))
             continue
         low, high = in_points(each.found)
         seeds_share = each.found.seed_variance / each.found.seeds / each.found.variance
@@ -182,7 +188,7 @@ def _step_time(arm: ArmPlan, outcomes: Iterable[Outcome]) -> str:
     times = [
         1000 * batch_size / each.result["images_per_second"] / each.result.get("lanes", 1)
         for each in outcomes
-        if each.result["images_per_second"]
+        if each.result.get("images_per_second")
     ]
     return f"{np.median(times):.1f}" if times else "-"
 
@@ -211,8 +217,7 @@ def results_table(plan: Plan, outcomes: Outcomes) -> str:
         cells = [outcomes[arm.name][seed] for seed in sorted(outcomes[arm.name])]
         row = [arm.name]
         for split in splits:
-            values = [100 * error(each, split) for each in cells]
-            row.append(_mean_and_deviation(values))
+            row.append(_mean_and_deviation([100 * value for value in errors(cells, split)]))
         points = [f"{100 * error(each, plan.endpoint):.2f}" for each in cells]
         rows.append([*row, ", ".join(points) or "-"])
     head = ["arm", *(f"{split} error (%)" for split in splits), f"{plan.endpoint}, every seed"]
@@ -223,8 +228,21 @@ def _method(plan: Plan, comparisons: int) -> str:
     samples = BOTH if plan.endpoint == TEST else SEEDS.format(split=plan.endpoint)
     many = "the one comparison" if comparisons == 1 else f"all {comparisons} comparisons"
     smallest = f"{100 * plan.smallest:g} point{'s' * (plan.smallest != 0.01)}"
-    text = METHOD.format(samples=samples, comparisons=many, smallest=smallest)
+    text = METHOD.format(
+        samples=samples, comparisons=many, smallest=smallest, pairing=_pairing(plan)
+    )
     return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
+
+
+def _pairing(plan: Plan) -> str:
+    """Return what a seed gives both arms, as far as every comparison holds it equal."""
+    held = [set(proof.held or ()) for proof in plan.proofs]
+    shared = {
+        "order": "the same order of the data",
+        "initial": "the same initial weights where path and shape agree",
+    }
+    words = [text for name, text in shared.items() if held and all(name in each for each in held)]
+    return f": a seed gives both {' and '.join(words)}" if words else ""
 
 
 def _has(outcomes: Outcomes, split: str) -> bool:
@@ -238,8 +256,15 @@ def _mean_and_deviation(values: Sequence[float]) -> str:
     return f"{np.mean(values):.2f}{deviation}"
 
 
-def _missing(seeds: Sequence[int]) -> str:
-    return f"seed {', '.join(map(str, seeds))} missing"
+def _lacking(verdict: Verdict) -> str:
+    """Return why a comparison has no numbers."""
+
+    def listed(seeds: Sequence[int]) -> str:
+        return f"seed {', '.join(map(str, seeds))}"
+
+    lines = [f"{arm} diverged with {listed(seeds)}" for arm, seeds in verdict.diverged.items()]
+    lines += [f"{listed(verdict.missing)} missing"] if verdict.missing else []
+    return "; ".join(lines)
 
 
 def _p(value: float) -> str:

@@ -15,9 +15,9 @@ import numpy as np
 
 from cnn_jax.ablation import stats
 from cnn_jax.ablation.cells import Outcome
-from cnn_jax.ablation.plan import Plan
+from cnn_jax.ablation.stored import Plan
 from cnn_jax.ablation.study import Series
-from cnn_jax.ablation.verdicts import Outcomes, error
+from cnn_jax.ablation.verdicts import Outcomes, error, paired_errors
 from cnn_jax.train.logging import TEST
 
 BETWEEN = 32  # places that are looked at between two numbers
@@ -103,14 +103,18 @@ def compared(plan: Plan, outcomes: Outcomes) -> Iterator[Along]:
         measured = []
         for number in numbers:
             arm, control = (outcomes[name] for name in found[number])
-            measured.append([_difference(arm[s], control[s], endpoint) for s in sorted(arm)])
+            pairs = [(arm[seed], control[seed]) for seed in sorted(arm)]
+            measured.append(_differences(pairs, endpoint))
+        if len({each.shape for each in measured}) != 1:
+            continue  # tested on other numbers of examples: nothing lies between them
         yield _along((line, other), numbers, np.asarray(measured), endpoint, examples)
 
 
-def _difference(arm: Outcome, control: Outcome, endpoint: str) -> np.ndarray | float:
+def _differences(pairs: Sequence[tuple[Outcome, Outcome]], endpoint: str) -> np.ndarray:
+    """Return the differences of (arm, control) pairs: ``[S, N]`` of the test set, else ``[S]``."""
     if endpoint == TEST:
-        return control.right.astype(np.float32) - arm.right
-    return error(arm, endpoint) - error(control, endpoint)
+        return paired_errors(pairs).astype(np.float32)
+    return np.array([error(arm, endpoint) - error(control, endpoint) for arm, control in pairs])
 
 
 def _along(

@@ -7,22 +7,29 @@ killed finds its jobs again instead of submitting others.
 
 import collections
 import contextlib
-import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from cnn_jax import workdir
+from cnn_jax import records
 from cnn_jax.ablation import cells, worker
-from cnn_jax.ablation.plan import Plan
 from cnn_jax.ablation.progress import REFRESH, Progress, Unit, shown, units_to_do
+from cnn_jax.ablation.stored import Plan
 from cnn_jax.errors import BadInputError
+from cnn_jax.records import UnreadableFileError
 from cnn_jax.train.loop import StoppedError, signals
 
 JOB, JOBS, SLURM = "job.json", "jobs", "slurm"
 LEAVE = 60.0  # seconds that cancelled jobs have to save
+
+
+class Job(TypedDict):
+    """SLURM's number of a job, and submitit's folder for it."""
+
+    id: str
+    folder: str
 
 
 class Work:
@@ -90,7 +97,7 @@ def run_cells(
                 jobs[unit] = executor.submit(Work(), places)
         for unit in lacking:
             note = {"id": jobs[unit].job_id, "folder": str(jobs[unit].paths.folder)}
-            workdir.write(cells.place(folder, unit[0]) / JOB, json.dumps(note))
+            records.write(cells.place(folder, unit[0]) / JOB, note)
         while jobs and not received:
             time.sleep(REFRESH)
             for unit, job in list(jobs.items()):
@@ -128,8 +135,8 @@ def _look(folder: Path, unit: Unit, job: Any, now: Progress) -> None:
 def _found(folder: Path, unit: Unit, submitit: Any) -> Any:
     """Return the job that an earlier command submitted for the cells and that is not over."""
     try:
-        kept = json.loads((cells.place(folder, unit[0]) / JOB).read_text())
-    except (OSError, ValueError):
+        kept = records.read(cells.place(folder, unit[0]) / JOB, Job, "the note of a cell's job")
+    except UnreadableFileError:
         return None
     job = submitit.SlurmJob(kept["folder"], kept["id"])
     return None if job.done() else job

@@ -21,20 +21,30 @@ bootstrap over seeds 67 to 90 % (``experiments/calibration.py``, with its table 
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from scipy import stats
+from scipy.special import ndtr
 
 ALPHA = 0.05
 POWER = 0.8
 MOST_SEEDS = 1000  # beyond it, more seeds are no answer
 
+# Of the integrals over the seeds' estimated variance: Gauss and Legendre's rule on pieces that end
+# at quantiles of the distribution and where the integrand falls.
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
+OUTER = np.array([1e-12, 1e-9, 1e-6, 1e-4, 1e-3])
+TINY = 1e-300
+
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
     """A mean difference and the variances behind it; numbers, or arrays over many studies.
+
+    ``ValueError`` for a mean or a variance that is not finite, and for no variance at all: every
+    comparison with NaN is false, so that it would pass for the opposite of what is asked.
 
     Attributes:
         mean: over seeds and examples, a share (0.01 is one percentage point).
@@ -48,6 +58,12 @@ class Difference:
     seed_variance: Any
     example_variance: Any
     seeds: int
+
+    def __post_init__(self):
+        if self.seeds < 2:
+            raise ValueError(f"a variance over seeds takes at least 2 of them, not {self.seeds}")
+        if not np.all(np.isfinite(self.mean) & np.isfinite(self.variance) & (self.variance > 0)):
+            raise ValueError("a difference has a finite mean and a finite variance above 0")
 
     @property
     def variance(self) -> Any:
@@ -67,7 +83,7 @@ class Difference:
 
     def p_different(self) -> Any:
         """Return the two-sided p-value of 'no difference'."""
-        return 2 * self._tail(np.abs(self.mean))
+        return np.minimum(2 * self._tail(np.abs(self.mean)), 1.0)
 
     def p_equivalent(self, smallest: float) -> Any:
         """Return the p-value of 'at least ``smallest`` apart': two one-sided tests (TOST)."""
@@ -89,8 +105,8 @@ def paired(differences: np.ndarray) -> Difference:
     """Return the difference of ``[..., S, N]`` paired outcomes, seeds by test examples."""
     d = np.asarray(differences, np.float32)
     *_, s, n = d.shape
-    if s < 2:
-        raise ValueError(f"a variance over seeds takes at least 2 of them, not {s}")
+    if s < 2 or n < 2:
+        raise ValueError(f"a variance takes at least 2 seeds and examples, not {s} and {n}")
     rows = d.mean(axis=-1, dtype=np.float64)
     columns = d.mean(axis=-2, dtype=np.float64)
     mean = rows.mean(axis=-1)
@@ -124,6 +140,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values adjusted for their number (Holm 1979): at most 1, order kept."""
     order = np.argsort(p_values, kind="stable")
     adjusted, largest = np.empty(len(p_values)), 0.0
+    if np.isnan(p_values).any():
+        raise ValueError("a p-value is NaN, which no comparison rejects")
     for rank, index in enumerate(order):
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = largest
@@ -133,17 +151,74 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def power(effect: float, noise: Difference, *, alpha: float = ALPHA) -> float:
     """Return the probability of finding a true ``effect`` with ``noise``'s variances and seeds.
 
-    The noncentral t distribution, exact where examples add no variance; where they do, with the
-    degrees of freedom that the seeds' share of the variance leaves.
+    Found is what the two-sided test at ``alpha`` calls different, in either direction. Where
+    examples add no variance it is the power of Student's t test (a noncentral t distribution).
     """
-    own = noise.seed_variance / noise.seeds
-    freedom = (noise.seeds - 1) * (noise.variance / own) ** 2
-    shift = abs(effect) / np.sqrt(noise.variance)
-    limit = noise.critical(alpha / 2)
-    if freedom > 1e4:  # scipy's noncentral t loses its footing there
-        return float(stats.norm.sf(limit - shift) + stats.norm.cdf(-limit - shift))
-    found = stats.nct.sf(limit, freedom, shift) + stats.nct.cdf(-limit, freedom, shift)
-    return float(np.nan_to_num(found, nan=1.0))
+    deviation = np.sqrt(noise.variance)
+    shift = abs(effect) / deviation
+
+    def found(limit: np.ndarray) -> np.ndarray:
+        return ndtr(shift - limit) + ndtr(-shift - limit)
+
+    return _over_seeds(found, noise, alpha / 2, (shift,))
+
+
+def power_of_equivalence(
+    effect: float, noise: Difference, smallest: float, *, alpha: float = ALPHA
+) -> float:
+    """Return the probability that TOST at ``alpha`` finds a true ``effect`` below ``smallest``."""
+    deviation = np.sqrt(noise.variance)
+    shift, room = abs(effect) / deviation, smallest / deviation
+
+    def found(limit: np.ndarray) -> np.ndarray:
+        return np.maximum(ndtr(room - limit - shift) - ndtr(limit - room - shift), 0)
+
+    return _over_seeds(found, noise, alpha, (room - shift, room + shift, room))
+
+
+def _over_seeds(
+    decided: Callable[[np.ndarray], np.ndarray],
+    noise: Difference,
+    tail: float,
+    steps: Sequence[float],
+) -> float:
+    """Return the mean of ``decided(limit)`` over what the seeds' variance may be estimated as.
+
+    The estimate is the truth times s^2, chi-square over its S - 1 degrees of freedom. It moves the
+    limit that the mean is held against, (a s^2 t + b z) / sqrt(a s^2 + b) in standard errors, with
+    the shares a and b of seeds and examples in the variance and their quantiles t and z: see
+    ``Difference.critical``. Given s the mean is normal, so that one integral over s is left.
+    SciPy's noncentral t distribution would do without examples' variance, but is NaN at scattered
+    points (1.17: 12.7 at 1 degree of freedom, shift 8, and many more).
+
+    Args:
+        decided: limits in standard errors -> probability of the verdict.
+        noise: the true variances, and the seeds.
+        tail: of the limit's quantiles.
+        steps: the limits about which ``decided`` falls, within a few standard errors.
+    """
+    freedom = noise.seeds - 1
+    seeds = float(noise.seed_variance / noise.seeds / noise.variance)
+    examples = 1 - seeds
+    student, normal = float(stats.t.isf(tail, freedom)), float(stats.norm.isf(tail))
+
+    def limit(s: np.ndarray) -> np.ndarray:
+        own = seeds * s**2
+        return (own * student + examples * normal) / np.sqrt(own + examples)
+
+    def reached(x: np.ndarray) -> np.ndarray:
+        """Return the s at which the limit is x, which grows with s: a quadratic in its root."""
+        root = (x + np.sqrt(x**2 + 4 * student * examples * (student - normal))) / (2 * student)
+        return np.sqrt(np.maximum(root**2 - examples, 0) / max(seeds, TINY))
+
+    quantiles = np.concatenate([OUTER, np.linspace(0.02, 0.98, 13), 1 - OUTER[::-1]])
+    ends = stats.chi.ppf(quantiles, freedom) / np.sqrt(freedom)
+    around = reached(np.maximum(np.add.outer(steps, np.linspace(-8, 8, 9)).ravel(), 0))
+    cuts = np.unique(np.concatenate([ends, np.clip(around, ends[0], ends[-1])]))
+    middle, half = (cuts[1:] + cuts[:-1]) / 2, (cuts[1:] - cuts[:-1]) / 2
+    s = middle[:, None] + half[:, None] * NODES
+    density = stats.chi.pdf(s * np.sqrt(freedom), freedom) * np.sqrt(freedom)
+    return float(np.sum(half[:, None] * WEIGHTS * density * decided(limit(s))))
 
 
 def detectable(noise: Difference, *, alpha: float = ALPHA) -> float | None:
@@ -163,16 +238,15 @@ def detectable(noise: Difference, *, alpha: float = ALPHA) -> float | None:
 def seeds_needed(found: Difference, smallest: float, *, alpha: float = ALPHA) -> int | None:
     """Return the seeds that would decide a comparison if what was estimated is the truth.
 
-    The least number with a probability of 80 % of finding a difference as large as the mean, or
-    with which the interval of the equivalence test fits inside ``smallest``; None where the test
-    set's own noise stands in the way, whatever the number of seeds (up to 1,000).
+    The least number with a probability of 80 % of finding a difference as large as the mean, or of
+    finding it smaller than ``smallest``; None where the test set's own noise stands in the way,
+    whatever the number of seeds (up to 1,000).
     """
 
     def decides(seeds: int) -> bool:
         then = dataclasses.replace(found, seeds=seeds)
-        room = smallest - abs(found.mean)
-        equivalent = room > then.critical(alpha) * np.sqrt(then.variance)
-        return bool(equivalent) or power(found.mean, then, alpha=alpha) >= POWER
+        equivalent = power_of_equivalence(found.mean, then, smallest, alpha=alpha)
+        return max(equivalent, power(found.mean, then, alpha=alpha)) >= POWER
 
     low, high = found.seeds, found.seeds + 1
     while not decides(high):

@@ -1,10 +1,13 @@
 """What a study declares: its question, its arms, the one factor, what is held equal."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from cnn_jax import config as configs
+from cnn_jax import ranges
 from cnn_jax.config import Config
 from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import complete
@@ -12,6 +15,10 @@ from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
 
 BUDGETS = ("params", "macs", "step_time")
 HELD = ("params", "macs", "steps", "order", "initial")
+SEEDS = ranges.whole(2, high=10_000)
+SHARE = ranges.inside(0, 1)
+NEAR = ranges.at_least(0, high=1)
+LONGEST = 100  # characters of an arm's name, which is part of its cells' folders' names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,13 +120,11 @@ class Study:
     tune: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        def need(good: bool, line: str) -> None:
-            if not good:
-                raise BadInputError(f"study {self.name!r}: {line}")
-
+        need = partial(_need, f"study {self.name!r}")
+        _check_types(self, need)
         names = [arm.name for arm in self.arms]
-        need(self.seeds >= 2, f"seeds is {self.seeds}; it takes at least 2 to know their noise")
-        need(0 < self.smallest < 1, f"smallest is {self.smallest}; a share such as 0.01")
+        need(SEEDS.holds(self.seeds), f"seeds is {self.seeds!r}; {SEEDS}, to know their noise")
+        need(SHARE.holds(self.smallest), f"smallest is {self.smallest!r}; {SHARE}: 0.01 is a point")
         need(
             self.endpoint in (TEST, VALIDATION, TRAIN),
             f"endpoint is {self.endpoint!r}; test, validation or train",
@@ -136,16 +141,26 @@ class Study:
                 arm.against is not None or (arm.match is None and not arm.also),
                 f"arm {arm.name!r} has no control: match and also need against",
             )
+            need(
+                "seed" not in arm.fields,
+                f"arm {arm.name!r} sets seed; all arms share the study's seeds, which pairs them",
+            )
             for held in self.held(arm):
                 need(held in HELD, f"equal names {held!r}; there is {', '.join(HELD)}")
-            budget = arm.match.budget if arm.match else BUDGETS[0]
-            need(budget in BUDGETS, f"budget {budget!r}; there is {', '.join(BUDGETS)}")
+            if arm.match is not None:
+                budget, near = arm.match.budget, arm.match.tolerance
+                need(budget in BUDGETS, f"budget {budget!r}; there is {', '.join(BUDGETS)}")
+                need(NEAR.holds(near), f"tolerance is {near!r}; {NEAR}")
         need(any(arm.against for arm in self.arms), "no arm is against another")
         for name in self.series.places if self.series else ():
             need(name in names, f"series places {name!r}, which is no arm")
         for name, values in self.tune.items():
             need(name.startswith("optim."), f"tune has {name!r}; it takes fields of optim")
             need(len(values) > 0, f"tune has no values for {name!r}")
+        need(
+            not self.tune or self.endpoint != VALIDATION,
+            "tune chooses by validation error, which then cannot be the endpoint; take test",
+        )
 
     def held(self, arm: Arm) -> Sequence[str]:
         """Return what is held equal between an arm and its control."""
@@ -162,6 +177,55 @@ class Study:
         config.seed = seed
         configs.check(config)
         return config
+
+
+def _need(where: str, good: bool, line: str) -> None:
+    if not good:
+        raise BadInputError(f"{where}: {line}")
+
+
+def _check_types(study: Study, need: Callable[[bool, str], None]) -> None:
+    """Check what a declaration is made of, so that what reads it may rely on it."""
+
+    def texts(value: Any) -> bool:
+        return _is_list(value) and all(isinstance(each, str) for each in value)
+
+    need(isinstance(study.name, str) and bool(study.name), "a study has a name")
+    complete = all(hasattr(study.base, section) for section in ("model", "data", "optim", "train"))
+    need(complete, f"base is {study.base!r:.60}; a config of base_config()")
+    need(_is_list(study.arms), f"arms is {study.arms!r:.60}; a list of Arm")
+    need(texts(study.equal), f"equal is {study.equal!r}; a list of {', '.join(HELD)}")
+    need(texts(study.threats), f"threats is {study.threats!r:.60}; a list of sentences")
+    need(isinstance(study.tune, Mapping), f"tune is {study.tune!r:.60}; field -> values")
+    for name, values in study.tune.items():
+        need(_is_list(values), f"tune has {values!r} for {name!r}; a list of values")
+    for arm in study.arms:
+        need(isinstance(arm, Arm), f"arms holds {arm!r:.60}; a list of Arm")
+        need(
+            isinstance(arm.name, str) and arm.name.isprintable() and 0 < len(arm.name) <= LONGEST,
+            f"an arm is called {arm.name!r:.60}; a name has 1 to {LONGEST} printable characters",
+        )
+        own = f"arm {arm.name!r}: "
+        for what, fields in (("fields", arm.fields), ("also", arm.also)):
+            good = isinstance(fields, Mapping) and texts(list(fields))
+            need(good, f"{own}{what} is {fields!r:.60}; a dict by names")
+        listed = {"factor": arm.factor, "equal": study.held(arm)}
+        listed |= {f"also[{control!r}]": factor for control, factor in arm.also.items()}
+        for what, value in listed.items():
+            need(texts(value), f"{own}{what} is {value!r:.60}; a list of names")
+        if arm.match is not None:
+            good = isinstance(arm.match, Match) and isinstance(arm.match.by, str)
+            need(good, f"{own}match is {arm.match!r:.60}; Match(budget, field)")
+    if study.series is not None:
+        need(isinstance(study.series, Series), f"series is {study.series!r:.60}; a Series")
+        for name, place in study.series.places.items():
+            good = isinstance(place, (tuple, list)) and len(place) == 2
+            good = good and isinstance(place[0], str) and ranges.at_least(-math.inf).holds(place[1])
+            need(good, f"series places {name!r} at {place!r:.60}; (line, number)")
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
 
 
 def set_field(config: Config, name: str, value: Any) -> None:

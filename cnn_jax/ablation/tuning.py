@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax import config as configs
-from cnn_jax import workdir
 from cnn_jax.ablation import cells
-from cnn_jax.ablation.plan import ArmPlan, Candidate, Cell, Plan, identity, read_config
+from cnn_jax.ablation.plan import identity, read_config
+from cnn_jax.ablation.stored import ArmPlan, Candidate, Cell, Plan
 from cnn_jax.ablation.study import Study, set_field
 from cnn_jax.errors import BadInputError
 from cnn_jax.train.logging import VALIDATION
@@ -33,8 +33,10 @@ def choose(
         run: trains the cells of a plan in a folder.
 
     Raises:
-        BadInputError: the study keeps no validation data, or no candidate of an arm finished.
+        BadInputError: an arm keeps no validation data, or none of its candidates finished with a
+            finite error.
     """
+    check(plan)
     own = folder / FOLDER
     names = list(study.tune)
     grid = [dict(zip(names, values, strict=True)) for values in _product(study)]
@@ -42,8 +44,11 @@ def choose(
     own.mkdir(parents=True, exist_ok=True)
     asked.write(own)
     run(own, asked)
-    results = [workdir.read_result(cells.place(own, cell)) for cell in asked.cells]
-    measured = [None if each is None else each["metrics"][VALIDATION] for each in results]
+    outcomes = [cells.outcome(cells.place(own, cell), cell) for cell in asked.cells]
+    measured = [
+        None if each is None or each.diverged(VALIDATION) else each.result["metrics"][VALIDATION]
+        for each in outcomes
+    ]
     found: list[Candidate] = []
     for index, arm in enumerate(plan.arms):
         its = measured[index * len(grid) : (index + 1) * len(grid)]
@@ -61,6 +66,15 @@ def choose(
     return tuple(found)
 
 
+def check(plan: Plan) -> None:
+    """Raise ``BadInputError`` for an arm that keeps no validation data to choose by."""
+    for arm in plan.arms:
+        if not read_config(arm.config).data.validation:
+            raise BadInputError(
+                f"arm {arm.name!r}: data.validation is 0; tuning chooses by validation error"
+            )
+
+
 def _product(study: Study) -> list[tuple[Any, ...]]:
     return list(itertools.product(*study.tune.values()))
 
@@ -76,8 +90,6 @@ def _plan(plan: Plan, grid: list[dict[str, Any]]) -> Plan:
             for name, value in fields.items():
                 set_field(config, name, value)
             configs.check(config)
-            if not config.data.validation:
-                raise BadInputError("data.validation is 0; tuning chooses by validation error")
             text = ", ".join(f"{name.split('.')[-1]} {value}" for name, value in fields.items())
             own = dataclasses.replace(
                 arm, name=f"{arm.name}, {text}", against=None, config=configs.to_json(config)

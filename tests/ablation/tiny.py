@@ -1,5 +1,6 @@
 """The smallest real study: two MLPs on digits, for tests. A program like those of experiments/."""
 
+import dataclasses
 import sys
 
 from cnn_jax.ablation import Arm, Study, main
@@ -37,6 +38,14 @@ def study(preset: str) -> Study:
         seeds=2,
         smallest=0.02,
     )
+
+
+def brief(preset: str) -> Study:
+    """Declare the same for a few steps, with the gradients' norms."""
+    declared = study(preset)
+    declared.base.train.steps = declared.base.train.log_every = 6
+    declared.base.eval.every = declared.base.checkpoint.every = 6
+    return dataclasses.replace(declared, gradients=True)
 
 
 if __name__ == "__main__":

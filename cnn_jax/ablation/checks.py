@@ -1,0 +1,74 @@
+"""What stops a study before anything is counted or trained: arms that cannot be compared."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cnn_jax import config as configs
+from cnn_jax.ablation.counting import Data
+from cnn_jax.ablation.study import Arm, Study
+from cnn_jax.config import Config
+from cnn_jax.errors import BadInputError
+from cnn_jax.train.logging import TEST, VALIDATION
+
+
+def check_factor(arm: Arm, control: Config, own: Config) -> None:
+    """Check that an arm's factor names fields that one of the two configs has.
+
+    Raises:
+        BadInputError: there is no such field, or it is a whole section, which would declare any
+            difference; "model" may stand for another network's fields.
+    """
+    known = {name for each in (control, own) for name, _ in configs.leaves(each)}
+    known |= {name for each in (control, own) for name in configs.sections(each)}
+    for name in arm.factor:
+        if name not in known and not name.startswith("data.augment."):
+            line = configs.unknown_field(name, sorted(known))
+            raise BadInputError(f"arm {arm.name!r}: factor: {line}")
+        another = name == "model" and control.model.name != own.model.name
+        if "." not in name and not another:
+            raise BadInputError(
+                f"arm {arm.name!r}: factor names the whole section {name!r}; name the fields of it "
+                "that may differ"
+            )
+
+
+def check_differs(arm: Arm, fields: Mapping[str, Any]) -> None:
+    """Raise ``BadInputError`` for an arm whose config computes what its control's does."""
+    if all(name.startswith(configs.NEUTRAL) and name != "data.dir" for name in fields):
+        only = f" but for {', '.join(fields)}, which changes no result" if fields else ""
+        raise BadInputError(
+            f"arm {arm.name!r} is its control, {arm.against!r}{only}; set the field it is about"
+        )
+
+
+def check_validation(study: Study, made: Mapping[str, Config]) -> None:
+    """Check that arms keep validation data where the endpoint is their error on them."""
+    for name, config in made.items():
+        if study.endpoint == VALIDATION and not config.data.validation:
+            raise BadInputError(
+                f"arm {name!r}: data.validation is 0, and the endpoint is validation error; set a "
+                "share, or take another endpoint"
+            )
+
+
+def check_test_sets(study: Study, arm: Arm, data: dict[str, Data]) -> None:
+    """Check that an arm and its control answer the same test examples, in the same order."""
+    if study.endpoint != TEST:
+        return
+    own, other = (data[name].labels.get(TEST) for name in (arm.name, arm.against or ""))
+    both = f"arms {arm.name!r} and {arm.against!r}"
+    if own is None or other is None:
+        raise BadInputError(f"{both}: the endpoint is test error, and their data have no test part")
+    if len(own) != len(other):
+        raise BadInputError(
+            f"{both} have {len(own):,} and {len(other):,} test examples; a comparison pairs them, "
+            "so give both the same test set"
+        )
+    if not np.array_equal(own, other):
+        first = int(np.flatnonzero(own != other)[0])
+        raise BadInputError(
+            f"{both} have other labels in their test sets (example {first}: {own[first]} and "
+            f"{other[first]}); a comparison pairs them, so give both the same test set"
+        )

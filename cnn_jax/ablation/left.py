@@ -1,0 +1,70 @@
+"""What the cells of a study have left: outcomes, failures, earlier designs."""
+
+import dataclasses
+from pathlib import Path
+
+from cnn_jax.ablation import cells
+from cnn_jax.ablation.cells import Outcome
+from cnn_jax.ablation.stored import CELLS, Plan
+from cnn_jax.records import UnreadableFileError
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """What a study's cells have left.
+
+    Attributes:
+        outcomes: arm -> seed -> what a finished cell measured.
+        diverged: arm -> the seeds whose loss stopped being finite.
+        gradients: arm -> the gradient norms of its cells.
+        failures: a line for each cell that failed, or whose files are not what it left.
+        earlier: (cells, openings of the test set) in the folder that are no part of the plan.
+    """
+
+    outcomes: dict[str, dict[int, Outcome]]
+    diverged: dict[str, list[int]]
+    gradients: dict[str, list[cells.Norms]]
+    failures: list[str]
+    earlier: tuple[int, int]
+
+
+def read_cells(plan: Plan, folder: Path) -> Stored:
+    """Return what the cells of a study have left; what is damaged is told, not taken."""
+    outcomes: dict[str, dict[int, Outcome]] = {arm.name: {} for arm in plan.arms}
+    diverged: dict[str, list[int]] = {arm.name: [] for arm in plan.arms}
+    gradients: dict[str, list[cells.Norms]] = {}
+    failures = []
+    for cell in plan.cells:
+        place = cells.place(folder, cell)
+        try:
+            outcome, norms = cells.outcome(place, cell), cells.gradient_norms(place)
+            failed = cells.failure(place) if cells.state(place) == cells.FAILED else None
+        except UnreadableFileError as error:
+            failures.append(f"{cell.folder} is left out, --retry trains it anew: {error}")
+            continue
+        if outcome is None:
+            if failed is not None:
+                error = (failed["error"].splitlines() or [""])[0]
+                tries = f"{failed['attempts']} " + ("try" if failed["attempts"] == 1 else "tries")
+                failures.append(f"{cell.folder} failed ({tries}): {error}")
+                if failed.get("diverged"):
+                    diverged[cell.arm].append(cell.seed)
+        elif outcome.diverged(plan.endpoint):
+            diverged[cell.arm].append(cell.seed)
+        else:
+            outcomes[cell.arm][cell.seed] = outcome
+            if norms is not None:
+                gradients.setdefault(cell.arm, []).append(norms)
+    return Stored(outcomes, diverged, gradients, failures, _earlier(plan, folder))
+
+
+def _earlier(plan: Plan, folder: Path) -> tuple[int, int]:
+    """Return (cells, openings of the test set) of designs that the folder held before."""
+    own = {cell.folder for cell in plan.cells}
+    others = [
+        place
+        for place in sorted((folder / CELLS).glob("*"))
+        if place.is_dir() and place.name not in own
+    ]
+    opened = [cells.openings(place) for place in others]
+    return sum(times > 0 for times in opened), sum(opened)
