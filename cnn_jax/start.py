@@ -7,6 +7,7 @@ kept in the run's init.json, so that a run that has a checkpoint goes on without
 import dataclasses
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -51,9 +52,11 @@ class Source:
 
 
 def place(config: Config) -> str | None:
-    """Return where a config's source is, with the run's seed in its place; None without one."""
+    """Return where a config's source is, ``~`` and ``{seed}`` replaced; None without one."""
     source = config.init.source
-    return None if source is None else source.replace("{seed}", str(config.seed))
+    if source is None:
+        return None
+    return os.path.expanduser(source.replace("{seed}", str(config.seed)))
 
 
 def read_source(config: Config) -> Source:

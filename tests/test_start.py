@@ -139,10 +139,12 @@ def test_every_kind_of_source_gives_the_same_weights(source, tmp_path):
     np.testing.assert_array_equal(kernel, tensors["layer2.0.conv1.weight"].transpose(2, 3, 1, 0))
 
 
-def test_a_sources_place_may_name_the_seed(source, tmp_path):
+def test_a_sources_place_may_name_the_seed_and_the_home_folder(source, tmp_path, monkeypatch):
     shutil.copytree(source[0], tmp_path / "seed3")
     config = small(tmp_path / "seed{seed}", "--config.seed=3")
     assert read_source(config).name == str(tmp_path / "seed3")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert read_source(small("~/seed3")).name == str(tmp_path / "seed3")
 
 
 def test_a_study_describes_what_its_arms_really_start_from(source):
