@@ -16,8 +16,8 @@ import numpy as np
 
 from cnn_jax import config as configs
 from cnn_jax.analysis.probe import inference
-from cnn_jax.atomic_file import written
 from cnn_jax.config import Config
+from cnn_jax.data import arrays
 from cnn_jax.data.cache import cache_dir
 from cnn_jax.data.parts import Part, Stream
 from cnn_jax.errors import BadInputError
@@ -97,18 +97,14 @@ def _kept(experiment: Experiment, part: Part | Stream) -> np.ndarray:
     digest = hashlib.sha256(about.encode() + part.labels.tobytes())
     pixels = part.images if isinstance(part, Part) else part.rows
     digest.update(np.ascontiguousarray(pixels).data)
-    file = cache_dir() / "features" / f"{digest.hexdigest()[:24]}.npy"
-    if not file.exists():
-        made = features(
-            experiment.module,
-            _variables(experiment),
-            experiment.image_shape,
-            _batches(experiment, part),
-        )
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with written(file) as temporary:
-            np.save(temporary, made)
-    return np.load(file)
+    name = digest.hexdigest()
+
+    def make() -> list[np.ndarray]:
+        shape, variables = experiment.image_shape, _variables(experiment)
+        return [features(experiment.module, variables, shape, _batches(experiment, part))]
+
+    file = cache_dir() / "features" / f"{name[:24]}.npy"
+    return arrays.kept(file, name, (len(part), None), np.float32, make)
 
 
 def _variables(experiment: Experiment) -> Any:

@@ -1,11 +1,12 @@
 """Arrays in files that can be made again: checked when they are read, made anew if damaged.
 
-Beside ``NAME.npy``, which NumPy reads too, lies ``NAME.json`` with what the array is and the
-checksum of each of its blocks.
+A file is one that NumPy reads too, ``.npy``. Behind the array it says what the array is, with the
+checksum of each block of what comes before: a sealed record, see ``records``, and its length.
 """
 
 import io
 import itertools
+import json
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -22,12 +23,14 @@ from cnn_jax.errors import BadInputError
 from cnn_jax.records import UnreadableFileError
 
 BLOCK = 1 << 24  # bytes that share a checksum
+MANY = 16  # blocks that are worth starting threads for
+LENGTH = 8  # bytes of the record's length, little endian, at the very end
 
 Shape = tuple[int | None, ...]  # None where any length will do
 
 
 class Description(TypedDict):
-    """What ``NAME.json`` holds; ``crc32`` is that of each block of the whole ``.npy`` file."""
+    """The record behind an array."""
 
     format: int
     digest: str
@@ -53,8 +56,7 @@ def kept(
         BadInputError: the file can be neither read nor written.
     """
     try:
-        # Without its description a file is one of an earlier version, or was just being written.
-        if file.exists() and _description(file).exists():
+        if file.exists():
             try:
                 return read(file, of, shape, dtype)
             except UnreadableFileError as error:
@@ -70,7 +72,7 @@ def kept(
 
 
 def write(file: Path, of: str, shape: Shape, dtype: Any, pieces: Iterator[np.ndarray]) -> None:
-    """Write an array piece by piece, whole or not at all, and its description."""
+    """Write an array piece by piece, whole or not at all."""
     first = next(pieces)
     whole = (shape[0], *first.shape[1:])
     with written(file) as temporary:
@@ -79,9 +81,11 @@ def write(file: Path, of: str, shape: Shape, dtype: Any, pieces: Iterator[np.nda
             out.write(_header(whole, dtype))
             for piece in itertools.chain([first], pieces):
                 out.write(np.ascontiguousarray(piece, dtype).data)
-        checksums = _checksums(temporary)
-    about = {"of": of, "shape": whole, "dtype": np.dtype(dtype).str, "crc32": checksums}
-    records.write(_description(file), about)
+        checksums = _checksums(np.memmap(temporary, np.uint8, "r"))
+        about = {"of": of, "shape": whole, "dtype": np.dtype(dtype).str, "crc32": checksums}
+        with open(temporary, "ab") as out:
+            record = json.dumps(records.sealed(about)).encode()
+            out.write(record + len(record).to_bytes(LENGTH, "little"))
 
 
 def read(file: Path, of: str, shape: Shape, dtype: Any) -> np.ndarray:
@@ -91,7 +95,15 @@ def read(file: Path, of: str, shape: Shape, dtype: Any) -> np.ndarray:
         UnreadableFileError: it is damaged, or holds another array.
         OSError: it cannot be read.
     """
-    about = records.read(_description(file), Description, "the description of an array")
+    if not file.stat().st_size:
+        raise UnreadableFileError(file, "is damaged: it is empty")
+    content = np.memmap(file, np.uint8, "r")
+    length = int.from_bytes(content[-LENGTH:].tobytes(), "little")
+    end = len(content) - LENGTH - length
+    if end < 0:
+        raise UnreadableFileError(file, "is damaged, or of an earlier version: it has no checksum")
+    record = content[end:-LENGTH].tobytes()
+    about = records.parse(record, Description, "the record of an array", source=file)
     whole = tuple(about["shape"])
     fits = len(whole) == len(shape) and all(
         wanted in (None, found) for wanted, found in zip(shape, whole, strict=True)
@@ -99,18 +111,11 @@ def read(file: Path, of: str, shape: Shape, dtype: Any) -> np.ndarray:
     if not fits or about["of"] != of or about["dtype"] != np.dtype(dtype).str:
         raise UnreadableFileError(file, "holds another array than its name says")
     start = len(_header(whole, dtype))
-    size = start + int(np.prod(whole)) * np.dtype(dtype).itemsize
-    if file.stat().st_size != size:
-        raise UnreadableFileError(
-            file, f"is damaged: it has {file.stat().st_size:,} of {size:,} bytes"
-        )
-    if _checksums(file) != about["crc32"]:
-        raise UnreadableFileError(file, "is damaged: its checksum differs")
+    if end != start + int(np.prod(whole)) * np.dtype(dtype).itemsize:
+        raise UnreadableFileError(file, f"is damaged: {end:,} bytes are another array's")
+    if _checksums(content[:end]) != about["crc32"]:
+        raise UnreadableFileError(file, "is damaged: a checksum differs")
     return np.memmap(file, dtype, "r", start, whole)
-
-
-def _description(file: Path) -> Path:
-    return file.with_suffix(".json")
 
 
 def _header(shape: Shape, dtype: Any) -> bytes:
@@ -121,9 +126,10 @@ def _header(shape: Shape, dtype: Any) -> bytes:
     return out.getvalue()
 
 
-def _checksums(file: Path) -> list[int]:
-    """Return the CRC-32 of each block of a file."""
-    content = np.memmap(file, np.uint8, "r")
-    blocks = [content[start : start + BLOCK] for start in range(0, len(content), BLOCK)]
+def _checksums(content: np.ndarray) -> list[int]:
+    """Return the CRC-32 of each block of uint8 ``[N]``."""
+    blocks = [content.data[start : start + BLOCK] for start in range(0, len(content), BLOCK)]
+    if len(blocks) < MANY:
+        return [zlib.crc32(block) for block in blocks]
     with ThreadPoolExecutor(threads.available()) as pool:  # zlib lets go of Python's lock
         return list(pool.map(zlib.crc32, blocks))

@@ -20,8 +20,8 @@ def lists(name: str) -> bool:
 
 
 def is_prepared(folder: Path) -> bool:
-    """Return whether ``folder`` is a prepared set itself."""
-    return (folder / prepared.INFO).is_file()
+    """Return whether ``folder`` is a prepared set itself, or a damaged one."""
+    return any((folder / name).is_file() for name in (prepared.INFO, seal.SEAL))
 
 
 def find(name: str, root: Path) -> Path | None:

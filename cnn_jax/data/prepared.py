@@ -6,6 +6,7 @@ Everything in it is looked over before it is used. What this project prepared is
 
 import contextlib
 import dataclasses
+import io
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,7 +55,8 @@ class Notes(TypedDict):
 class Prepared:
     """A prepared set.
 
-    ``classes`` are the names of its classes, None where labels are mere integers. ``sizes`` are up
+    ``splits`` are tensorflow-datasets' own, ``files`` the shards of each, in order. ``classes`` are
+    the names of its classes, None where labels are mere integers. ``sizes`` are up
     to two of the sizes (height, width) that occur, none if nobody noted them; ``grey`` is whether
     all images are. ``mean``, ``std``, ``skipped`` (files that cannot be decoded), ``left_out``
     (others, counted by reason) and ``notes`` are what was noted when it was prepared.
@@ -62,6 +64,7 @@ class Prepared:
 
     folder: Path
     splits: Any
+    files: dict[str, list[Path]]
     features: tfds.features.FeaturesDict
     classes: tuple[str, ...] | None
     sizes: list[tuple[int, int]]
@@ -83,11 +86,10 @@ class Prepared:
         Raises:
             BadInputError: a file of it is missing or damaged.
         """
-        about = self.splits[split]
-        files = [Path(file) for file in about.filepaths]
+        files = self.files[split]
         if self.sealed is not None:
             seal.check(self.folder, self.sealed, (file.name for file in files))
-        return Records(self.features, files, about.shard_lengths)
+        return Records(self.features, files, self.splits[split].shard_lengths)
 
 
 def open_set(folder: Path, name: str) -> Prepared:
@@ -111,6 +113,7 @@ def open_set(folder: Path, name: str) -> Prepared:
         if info.get("fileFormat") != ARRAY_RECORD:
             builder.info.set_file_format(ARRAY_RECORD, override=True, override_if_initialized=True)
         splits = builder.info.splits
+        files = {name: list(map(Path, split.filepaths)) for name, split in splits.items()}
         if any(count < 0 for split in splits.values() for count in split.shard_lengths):
             raise ValueError("a shard has fewer than no examples")
     image, label = _chosen(declared, name)
@@ -124,6 +127,7 @@ def open_set(folder: Path, name: str) -> Prepared:
     return Prepared(
         folder,
         splits,
+        files,
         tfds.features.FeaturesDict({IMAGE: image, LABEL: label}),
         names,
         [(int(height), int(width)) for height, width in notes["sizes"]],
@@ -215,7 +219,9 @@ def _told(feature: Any) -> str:
 def _blamed(file: Path) -> Iterator[None]:
     """Turn whatever a library makes of a damaged file into a line that names it."""
     try:
-        yield
+        # An unknown feature is looked for in TensorFlow, whose absence is explained at length.
+        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+            yield
     except Exception as error:
         raise BadInputError(
             f"{str(file)!r} is damaged, or does not belong to this set: {line(error)}"

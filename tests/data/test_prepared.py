@@ -186,6 +186,22 @@ def test_a_shard_that_is_missing_cut_or_has_other_examples_is_named(tmp_path):
     assert len(load(folder).train) == 5
 
 
+def test_names_of_shards_that_are_none_are_the_fault_of_the_file_that_has_them(tmp_path):
+    folder = prepare(tmp_path, LABELS)
+    (split, *others) = json.loads((folder / "dataset_info.json").read_text())["splits"]
+    for template in ("{NAME}-{SPLIT}.{FILEFORMAT}", "{SPLIT", "{SPLIT}{"):
+        edit(folder, splits=[split | {"filepathTemplate": template}, *others])
+        refused(folder, "dataset_info.json' is damaged, or does not belong to this set: ")
+
+
+def test_a_kind_of_feature_that_nobody_knows_is_one_line(tmp_path, capfd):
+    folder = prepare(tmp_path, LABELS)
+    content = (folder / "features.json").read_text()
+    (folder / "features.json").write_text(content.replace(".ClassLabel", ".Classlabel"))
+    refused(folder, "features.json' is damaged, .*Unrecognized FeatureConnector type")
+    assert not capfd.readouterr().err
+
+
 def test_features_of_another_set_are_noticed(tmp_path):
     folder = prepare(tmp_path / "a", LABELS)
     for number, image in enumerate([F.Image(shape=(9, 8, 3)), F.Image(shape=(8, 9, 1))]):
