@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from cnn_jax import config as configs
 from cnn_jax import keys, models, ops
 from cnn_jax.config import Config
-from cnn_jax.data import augment, builders, reading, resident, sources
+from cnn_jax.data import augment, builders, order, reading, resident, sources
 from cnn_jax.data.constants import Constants
 from cnn_jax.data.parts import Part, Source, Stream
 from cnn_jax.data.split import balanced, stratified
@@ -48,7 +48,11 @@ def load_config(spec: str, overrides: Sequence[str] = ()) -> Config:
 
 
 def complete(config: Config, overrides: Sequence[str] = ()) -> Config:
-    """Return ``config`` with the model's fields filled in and overrides applied, checked."""
+    """Return ``config`` with the model's fields filled in and overrides applied, checked.
+
+    Raises ``BadInputError`` for a field that does not exist, or a value that no run could use.
+    """
+    config = configs.whole(config)
     # The model's name decides which fields there are, so it is settled first.
     names = [flag for flag in overrides if flag.startswith("--config.model.name=")]
     config = configs.override(config, names)
@@ -119,8 +123,7 @@ class Experiment:
             return train.steps
         if train.epochs is None:
             raise BadInputError("config field 'train.epochs' is unset; set it, or train.steps")
-        examples = train.epochs * len(self.parts[TRAIN])
-        return int(-(-examples // self.config.data.batch_size))
+        return order.steps(train.epochs, len(self.parts[TRAIN]), self.config.data.batch_size)
 
     def schedule(self) -> schedules.Schedule:
         """Return step -> learning rate."""

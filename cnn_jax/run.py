@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax import config as configs
-from cnn_jax import distributed, workdir
+from cnn_jax import distributed, memory_estimate, workdir
 from cnn_jax.analysis import summarize
 from cnn_jax.config import Config
 from cnn_jax.dispatch import steps_per_call
@@ -71,6 +71,7 @@ def train_and_evaluate(
     if done is None or unsettled:
         workdir.check_writable(folder)
         with jax.enable_x64(config.train.precision == "float64"):
+            memory_estimate.check_config(config)
             experiment = assemble(config)
             workdir.check_same(folder, experiment.config)
             if sealed:
@@ -88,6 +89,7 @@ def _train(
 ) -> dict[str, Any]:
     config = experiment.config
     _check_batch(experiment)
+    memory_estimate.check_experiment(experiment)
     clock = Clock()
     experiment, start = with_regime(experiment, folder)
     check_writers(config.train.writers)

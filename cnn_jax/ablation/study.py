@@ -8,7 +8,7 @@ from typing import Any
 
 from cnn_jax import config as configs
 from cnn_jax import ranges
-from cnn_jax.config import Config
+from cnn_jax.config import Config, set_field
 from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import complete
 from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
@@ -168,12 +168,13 @@ class Study:
 
     def config(self, arm: Arm, seed: int = 0) -> Config:
         """Return the arm's config with every field; raises ``BadInputError`` for a wrong one."""
-        config = configs.override(self.base, ())
+        config = configs.override(configs.whole(self.base), ())
         if "model.name" in arm.fields:
             config.model.name = arm.fields["model.name"]
         config = complete(config)
         for name, value in arm.fields.items():
             set_field(config, name, value)
+        configs.choose_length(config, [n for n, value in arm.fields.items() if value is not None])
         config.seed = seed
         configs.check(config)
         return config
@@ -226,22 +227,6 @@ def _check_types(study: Study, need: Callable[[bool, str], None]) -> None:
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
-
-
-def set_field(config: Config, name: str, value: Any) -> None:
-    """Set a field by its dotted name; raises ``BadInputError`` if there is none, or of its type."""
-    known = [field for field, _ in configs.leaves(config)] + ["data.augment"]
-    if name not in known:
-        raise BadInputError(configs.unknown_field(name, known))
-    *path, last = name.split(".")
-    section: Any = config
-    for part in path:
-        section = section[part]
-    try:
-        section[last] = value
-    except TypeError:
-        kind = section.get_type(last).__name__
-        raise BadInputError(f"config field {name!r} takes {kind}, not {value!r}") from None
 
 
 def get_field(config: Config, name: str) -> Any:

@@ -63,7 +63,7 @@ def walk(
 
     for eqn in jaxpr.eqns:
         names = tuple(scope.name for scope in eqn.source_info.name_stack.stack)
-        inner, taken, runs = _sub_program(eqn)
+        inner, taken, runs = sub_program(eqn)
         ins = [view(atom) for atom in eqn.invars]
         if inner is None:
             outs = [transfer(eqn, ins)] * len(eqn.outvars)
@@ -75,7 +75,7 @@ def walk(
     return [view(atom) for atom in jaxpr.outvars]
 
 
-def _sub_program(eqn: Any) -> tuple[core.Jaxpr | None, slice, int]:
+def sub_program(eqn: Any) -> tuple[core.Jaxpr | None, slice, int]:
     """Return what an equation calls, which of its operands that takes, and how often it runs."""
     name, params = eqn.primitive.name, eqn.params
     everything = slice(None)

@@ -3,16 +3,19 @@
 from cnn_jax.config.checks import check, profile_steps
 from cnn_jax.config.fields import (
     Config,
+    Field,
     add_fields,
     base_config,
+    declared,
     leaves,
     ordered,
     placeholder,
     sections,
 )
 from cnn_jax.config.files import read
+from cnn_jax.config.filling import unknown_field, whole
 from cnn_jax.config.numerics import NUMERICS, numerics_changed, numerics_of
-from cnn_jax.config.overrides import override, override_data, unknown_field
+from cnn_jax.config.overrides import choose_length, override, override_data, set_field
 from cnn_jax.config.stored import (
     FORMAT,
     NEUTRAL,
@@ -29,10 +32,13 @@ __all__ = [
     "NEUTRAL",
     "NUMERICS",
     "Config",
+    "Field",
     "Stored",
     "add_fields",
     "base_config",
     "check",
+    "choose_length",
+    "declared",
     "difference",
     "from_json",
     "leaves",
@@ -46,7 +52,9 @@ __all__ = [
     "read",
     "read_stored",
     "sections",
+    "set_field",
     "to_json",
     "unknown_field",
+    "whole",
     "write_stored",
 ]

@@ -1,9 +1,27 @@
-"""The fields with their types and defaults, and walking over them."""
+"""The fields, one declaration each: its default, the values that it takes, what it means."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
+
+from cnn_jax.config.section import Section
+from cnn_jax.data.order import MOST_STEPS
+from cnn_jax.data.subsample import MISSING, SMALLER
+from cnn_jax.ranges import (
+    Each,
+    Range,
+    Said,
+    Text,
+    above,
+    at_least,
+    below,
+    either,
+    inside,
+    one_of,
+    whole,
+)
 
 placeholder = config_dict.placeholder
 
@@ -12,99 +30,228 @@ placeholder = config_dict.placeholder
 Config = Any
 
 
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One field: ``default``, or the type of one that is unset; ``range``; ``comment``."""
+
+    default: Any
+    range: Range | None
+    comment: str
+
+    @property
+    def optional(self) -> bool:
+        """Return whether the field may be unset."""
+        return isinstance(self.default, type)
+
+    def value(self) -> Any:
+        """Return what a new config has: the default, or a placeholder of the field's type."""
+        return placeholder(self.default) if self.optional else self.default
+
+
+def _names(*values: str) -> Range:
+    return Said(one_of(*values), " | ".join(values))
+
+
+def _steps(least: int = 1) -> Range:
+    return Said(whole(least, high=MOST_STEPS), f"at least {least} step{'s' * (least != 1)}")
+
+
+SEED = Said(whole(0, high=2**64 - 1), "a whole number from 0 to 2**64 - 1")
+COUNT = Said(whole(1, high=2**31 - 1), "at least 1, a whole number below 2**31")
+# The most that JPEG has. Larger numbers overflow somewhere in the sizes of arrays.
+SIDE = whole(1, high=65_535)
+SHARE = Said(above(0, high=1), "above 0 and at most 1")
+FLAG = one_of(True, False)
+PATTERNS = Said(Each(Text()), 'patterns such as ("stage4*", "head")')
+NAME = Text()
+
+FIELDS: dict[str, Any] = {
+    "seed": Field(0, SEED, "of initial weights, order, augmentation and the validation cut"),
+    "model": {"name": Field(str, Text("the name of a model"), "and that constructor's fields")},
+    "data": {
+        "name": Field(
+            str,
+            Text("the name of a data source"),
+            "a source: digits, folder, mnist, cifar10, synthetic ...",
+        ),
+        "dir": Field(str, NAME, "folder: the images; else where prepared sets are kept"),
+        "train": Field(
+            "train", NAME, "what is trained on: a split or a slice, such as train[:90%]"
+        ),
+        "test": Field(str, NAME, "likewise; test, or else validation, if unset"),
+        "validation": Field(0.1, below(1, low=0), "share cut from training, seeded and stratified"),
+        "only": Field(
+            (),
+            Said(either(Each(NAME, count=0), Each(NAME, least=2)), "names of at least 2 classes"),
+            "names of the classes that are kept, in their new order; all if ()",
+        ),
+        "per_class": Field(int, COUNT, "train on so many of each class; the rest is unused"),
+        "image_size": Field(
+            object,
+            Said(either(SIDE, Each(SIDE, count=2)), "pixels or (rows, columns), at most 65,535"),
+            "pixels a side or (rows, columns); others resized",
+        ),
+        "crop": Field(float, SHARE, "share of the side in the centred window that is shown"),
+        "subsample": Field(float, SHARE, "share of the pixels that is kept ..."),
+        "subsample_as": Field(
+            SMALLER,
+            Said(one_of(SMALLER, MISSING), f"{SMALLER} or {MISSING}"),
+            "... as smaller images, or with pixels missing ...",
+        ),
+        "subsample_in": Field(
+            "all",
+            Said(one_of("all", "test"), "all or test"),
+            "... in all images, or in those of the test alone",
+        ),
+        "shuffle_pixels": Field(int, SEED, "by a permutation drawn from this seed"),
+        "mean": Field(
+            tuple,
+            Said(Each(at_least(-1e6, high=1e6), least=1), "a number a channel, such as (0.5,)"),
+            "a channel, of pixels in 0..1; from training if unset",
+        ),
+        "std": Field(
+            tuple,
+            Said(Each(above(0, high=1e6), least=1), "above 0, a number a channel, such as (0.5,)"),
+            "likewise",
+        ),
+        "classes": Field(
+            int, Said(whole(1, high=10**6), "at least 1"), "as the data say, if unset"
+        ),
+        "batch_size": Field(128, COUNT, "examples a step over all devices"),
+        "augment": {},  # transform -> its arguments, in order; they declare their own ranges
+        "stream": Field(bool, FLAG, "read from disk at every step; as the size says, if unset"),
+        "threads": Field(
+            int,
+            Said(whole(1, high=1024), "at least 1, and at most 1024"),
+            "that read ahead; the cores if unset",
+        ),
+        "workers": Field(
+            0,
+            Said(whole(0, high=256), "at least 0, and at most 256"),
+            "processes that read ahead instead of threads of this one",
+        ),
+        "on_error": Field("raise", one_of("raise", "skip"), "what a broken image file does"),
+    },
+    "optim": {
+        "name": Field(
+            "sgd", NAME, "sgd | nesterov | adam | adamw | rmsprop | lars | lamb | muon | sam"
+        ),
+        "learning_rate": Field(0.1, above(0), "the highest of the schedule"),
+        "schedule": Field("constant", NAME, "constant | cosine | step | onecycle"),
+        "milestones": Field(
+            (),
+            Said(Each(_steps(), rising=True), "growing steps from 1 on, such as (100, 200)"),
+            "step: the steps at which the rate is multiplied ...",
+        ),
+        "factor": Field(0.1, above(0), "... by this"),
+        "warmup": Field(0, _steps(0), "steps of linear growth from zero"),
+        "warmup_error": Field(
+            float,
+            Said(inside(0, 1), "between 0 and 1"),
+            "a tenth of the rate until the training error falls below this share",
+        ),
+        "momentum": Field(0.9, below(1, low=0), "sgd, nesterov, sam, rmsprop, lars, muon"),
+        "weight_decay": Field(0.0, at_least(0), "on kernels only"),
+        "clip": Field(float, above(0), "global norm of the gradient"),
+        "label_smoothing": Field(
+            0.0, below(1, low=0), "share of the target that all classes divide among themselves"
+        ),
+        "ema": Field(
+            float,
+            Said(inside(0, 1), "between 0 and 1"),
+            "decay of the parameters' running mean; none if unset",
+        ),
+        "accumulate": Field(
+            1,
+            COUNT,
+            "parts that a batch is cut into, one after the other, to save memory; BatchNorm "
+            "normalises each part by itself",
+        ),
+    },
+    "train": {
+        "steps": Field(int, _steps(), "optimizer updates; or epochs"),
+        "epochs": Field(float, above(0), "passes over the training examples; or steps"),
+        "log_every": Field(50, _steps(), "steps"),
+        "precision": Field(
+            "float32", _names("float32", "bfloat16", "float64"), "that networks compute in"
+        ),
+        "strategy": Field("jit", _names("jit", "pmap"), "the same step, compiled in another way"),
+        "shard_state": Field(
+            False, FLAG, "jit: cut parameters and optimizer state over the devices"
+        ),
+        "steps_per_call": Field(int, _steps(), "steps a dispatch; chosen by platform if unset"),
+        "stat_batch": Field(int, COUNT, "examples that BatchNorm normalises together"),
+        "deterministic": Field(False, FLAG, "bit-identical repetition on GPUs too, at some speed"),
+        "native": Field(False, FLAG, "convolutions by oneDNN, on a CPU (extra native)"),
+        "writers": Field(
+            (),
+            Said(Each(NAME), "names of writers, such as ('tensorboard',)"),
+            "beside metrics.jsonl: tensorboard, wandb",
+        ),
+        "flow_every": Field(
+            int,
+            _steps(),
+            "steps from one measurement of the gradient flow (flow.jsonl) to the next, each of "
+            "which costs about a step; none if unset",
+        ),
+        "profile": Field(
+            str,
+            Text("START:STOP, two steps such as 100:110"),
+            "START:STOP: trace these steps into profile/",
+        ),
+    },
+    "init": {  # transfer learning; see cnn_jax/transfer/regimes.py
+        "source": Field(
+            str,
+            NAME,
+            "a run's folder, PyTorch's weights (.safetensors, .pth), or an exported network; "
+            "{seed} in it stands for the run's seed",
+        ),
+        "regime": Field(str, _names("last", "late", "all"), "what trains; all if unset"),
+        "train": Field((), PATTERNS, 'or patterns of what trains, such as ("stage4*", "head")'),
+        "freeze": Field((), PATTERNS, "patterns of what does not train in any case"),
+        "restart": Field((), PATTERNS, "patterns of what starts anew"),
+        "decay": Field(1.0, SHARE, "of the learning rate from a stage to the one before it"),
+        "unfreeze": Field(
+            (),
+            Said(Each(_steps(), rising=True), "growing steps from 1 on, such as (100, 200)"),
+            "steps at which the next stage joins, from the head down",
+        ),
+    },
+    "eval": {"every": Field(int, _steps(), "steps; an epoch if unset")},
+    "checkpoint": {
+        "every": Field(int, _steps(), "steps; an epoch if unset"),
+        "keep": Field(
+            2, COUNT, "of the newest; the best is kept beside them. Two, in case one is damaged"
+        ),
+    },
+}
+
+
+def declared(fields: Mapping[str, Any] = FIELDS, prefix: str = "") -> Iterator[tuple[str, Field]]:
+    """Yield (dotted name, declaration) of every field."""
+    for name, each in fields.items():
+        if isinstance(each, Field):
+            yield prefix + name, each
+        else:
+            yield from declared(each, f"{prefix}{name}.")
+
+
 def base_config() -> Config:
     """Return every field with its default; a field without one is a typed placeholder."""
-    return ConfigDict(
-        {
-            "seed": 0,  # of initial weights, order, augmentation and the validation cut
-            "model": {"name": placeholder(str)},  # and that constructor's fields
-            "data": {
-                "name": placeholder(str),  # a source: digits, folder, mnist, cifar10, synthetic ...
-                "dir": placeholder(str),  # folder: the images; else where prepared sets are kept
-                "train": "train",  # what is trained on: a split or a slice, such as train[:90%]
-                "test": placeholder(str),  # likewise; test, or else validation, if unset
-                "validation": 0.1,  # share cut from training, seeded and stratified ...
-                # ... unless this split is validated on: the set's own, if unset and it has one
-                # beside its test part. No validation at all if the share is 0.
-                "validate_on": placeholder(str),
-                "only": (),  # names of the classes that are kept, in their new order; all if ()
-                "per_class": placeholder(int),  # train on so many of each class; the rest is unused
-                "image_size": placeholder(
-                    object
-                ),  # pixels a side or (rows, columns); others resized
-                "crop": placeholder(float),  # share of the side in the centred window that is shown
-                "subsample": placeholder(float),  # share of the pixels that is kept ...
-                "subsample_as": "smaller",  # ... as smaller images, or with pixels missing ...
-                "subsample_in": "all",  # ... in all images, or in those of the test alone
-                "shuffle_pixels": placeholder(int),  # by a permutation drawn from this seed
-                "mean": placeholder(tuple),  # a channel, of pixels in 0..1; from training if unset
-                "std": placeholder(tuple),
-                "classes": placeholder(int),  # as the data say, if unset
-                "batch_size": 128,  # examples a step over all devices
-                "augment": {},  # transform -> its arguments, in order
-                "stream": placeholder(bool),  # read from disk at every step; as the size says
-                "threads": placeholder(int),  # that read ahead; the cores if unset
-                "workers": 0,  # processes that read ahead instead of threads of this one
-                "on_error": "raise",  # raise | skip: what a broken image file does
-            },
-            "optim": {
-                # sgd | nesterov | adam | adamw | rmsprop | lars | lamb | muon | sam
-                "name": "sgd",
-                "learning_rate": 0.1,
-                "schedule": "constant",  # constant | cosine | step | onecycle
-                "milestones": (),  # step: the steps at which the rate is multiplied ...
-                "factor": 0.1,  # ... by this
-                "warmup": 0,  # steps of linear growth from zero
-                # A tenth of the rate until the training error falls below this share.
-                "warmup_error": placeholder(float),
-                "momentum": 0.9,  # sgd, nesterov, sam, rmsprop, lars, muon
-                "weight_decay": 0.0,  # on kernels only
-                "clip": placeholder(float),  # global norm of the gradient
-                "label_smoothing": 0.0,
-                "ema": placeholder(float),  # decay of the parameters' running mean; none if unset
-                # Parts that a batch is cut into, one after the other, to save memory. BatchNorm
-                # normalises each part by itself.
-                "accumulate": 1,
-            },
-            "train": {
-                "steps": placeholder(int),  # optimizer updates; wins over epochs
-                "epochs": placeholder(float),
-                "log_every": 50,  # steps
-                "precision": "float32",  # float32 | bfloat16 | float64
-                "strategy": "jit",  # jit | pmap: the same step, compiled in another way
-                "shard_state": False,  # jit: cut parameters and optimizer state over the devices
-                "steps_per_call": placeholder(int),  # steps a dispatch; chosen by platform if unset
-                "stat_batch": placeholder(int),  # examples that BatchNorm normalises together
-                "deterministic": False,  # bit-identical repetition on GPUs too, at some speed
-                "native": False,  # convolutions by oneDNN, on a CPU (extra native)
-                "writers": (),  # beside metrics.jsonl: tensorboard, wandb
-                # Steps from one measurement of the gradient flow (flow.jsonl) to the next, each of
-                # which costs about a step; none if unset.
-                "flow_every": placeholder(int),
-                "profile": placeholder(str),  # START:STOP: trace these steps into profile/
-            },
-            "init": {  # transfer learning; see cnn_jax/transfer/regimes.py
-                # A run's folder, PyTorch's weights (.safetensors, .pth), or an exported network;
-                # {seed} in it stands for the run's seed.
-                "source": placeholder(str),
-                "regime": placeholder(str),  # what trains: last | late | all (if unset)
-                "train": (),  # or patterns of what trains, such as ("stage4*", "head")
-                "freeze": (),  # patterns of what does not train in any case
-                "restart": (),  # patterns of what starts anew
-                "decay": 1.0,  # of the learning rate from a stage to the one before it
-                "unfreeze": (),  # steps at which the next stage joins, from the head down
-            },
-            "eval": {"every": placeholder(int)},  # steps; an epoch if unset
-            # The best is kept beside the latest; two, in case the newest is damaged.
-            "checkpoint": {"every": placeholder(int), "keep": 2},  # steps; an epoch if unset
-        }
-    )
+    return _section(FIELDS)
+
+
+def _section(fields: Mapping[str, Any]) -> Section:
+    made = Section()
+    for name, each in fields.items():
+        made[name] = each.value() if isinstance(each, Field) else _section(each)
+    return made
 
 
 def ordered(section: Config) -> dict[str, Any]:
     """Return a section's fields in the order they were written, which ``items()`` sorts away."""
-    # ml_collections keeps the order and offers it only for dicts built with sort_keys=False,
-    # which those nested inside are not.
+    # ml_collections keeps the order and offers it only for dicts built with sort_keys=False.
     return {name: section[name] for name in section._fields}
 
 
@@ -131,8 +278,10 @@ def add_fields(section: Config, defaults: Mapping[str, Any]) -> None:
     with section.unlocked():
         for name, value in defaults.items():
             if name in section:
-                continue
-            if value is None:
+                if isinstance(value, float) and type(section[name]) is int:
+                    with section.ignore_type():  # as the field's own type would have made of it
+                        section[name] = float(section[name])
+            elif value is None:
                 section[name] = placeholder(object)
             elif isinstance(value, (bool, int, float, str, tuple)):
                 section[name] = value

@@ -1,42 +1,98 @@
-"""``--config.a.b=VALUE``: fields set on the command line."""
+"""``--config.a.b=VALUE``: fields set on the command line, or by name."""
 
-import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from copy import deepcopy
 from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
 
-from cnn_jax.config.fields import Config, leaves, sections
+from cnn_jax import models
+from cnn_jax.config.fields import Config, declared, leaves, sections
+from cnn_jax.config.filling import set_value, unknown_field, wrong_type
 from cnn_jax.errors import BadInputError
+
+# How long a run is: a run has one of them.
+LENGTHS = ("train.steps", "train.epochs")
+UNSET = "None"
 
 
 def override(config: Config, overrides: Sequence[str]) -> Config:
     """Return a copy of ``config`` with ``--config.a.b=VALUE`` flags applied.
 
+    Of a field that is given twice the last value counts; ``None`` unsets a field that may be unset.
+
     Raises:
-        BadInputError: a field that does not exist, or a value of another type.
+        BadInputError: a field that does not exist, or a value of another type; ``train.steps`` and
+            ``train.epochs`` both.
     """
     copy = deepcopy(config)  # a copy that resolves references would lose placeholders' types
     known = [name for name, _ in leaves(copy)] + sections(copy)
+    values: dict[str, str] = {}
     for flag in overrides:
-        name, equals, _ = flag.removeprefix("--config.").partition("=")
+        name, equals, value = flag.removeprefix("--config.").partition("=")
         if not flag.startswith("--config.") or not equals:
             raise BadInputError(f"unknown argument {flag!r}; overrides are --config.FIELD=VALUE")
         if name not in known:
             raise BadInputError(unknown_field(name, known))
         if name in sections(copy) and name != "data.augment":
             raise BadInputError(f"config field {name!r} is a section; set one of its fields")
+        values.pop(name, None)
+        values[name] = value
+    unset = [name for name, value in values.items() if value == UNSET and _optional(copy, name)]
+    given = [f"--config.{name}={value}" for name, value in values.items() if name not in unset]
     # ml_collections finds the overrides in a whole command line, program name first.
-    argv = ["cnn-jax", *overrides]
-    values = flags.FlagValues()
+    argv = ["cnn-jax", *given]
+    parsed = flags.FlagValues()
     try:
-        config_flags.DEFINE_config_dict("config", copy, flag_values=values, sys_argv=argv)
-        values(argv)
-    except (flags.Error, TypeError, ValueError, SyntaxError) as error:
-        raise BadInputError(_wrong_type(copy, overrides, error)) from error
+        config_flags.DEFINE_config_dict("config", copy, flag_values=parsed, sys_argv=argv)
+        parsed(argv)
+    except (
+        *(flags.Error, TypeError, ValueError, SyntaxError),
+        *(RecursionError, MemoryError),  # of Python's parser, for brackets without end
+    ) as error:
+        raise BadInputError(_wrong_type(copy, given, error)) from error
+    for name in unset:
+        _set(copy, name, None)
+    choose_length(copy, values.keys() - unset)
     return copy
+
+
+def set_field(config: Config, name: str, value: Any) -> None:
+    """Set a field of ``config`` by its dotted name, as the command line does; None unsets it.
+
+    Raises ``BadInputError`` if there is no such field, or it takes another type.
+    """
+    known = [field for field, _ in leaves(config)] + ["data.augment"]
+    if name not in known:
+        raise BadInputError(unknown_field(name, known))
+    _set(config, name, value)
+    choose_length(config, () if value is None else (name,))
+
+
+def choose_length(config: Config, given: Collection[str]) -> None:
+    """Unset the length of the run that ``given`` fields replace; both are a ``BadInputError``."""
+    both = [name for name in LENGTHS if name in given]
+    if len(both) > 1:
+        raise BadInputError(f"{' and '.join(both)} both say how long the run is; give one of them")
+    if both:
+        _set(config, next(name for name in LENGTHS if name != both[0]), None)
+
+
+def _set(config: Config, name: str, value: Any) -> None:
+    *path, last = name.split(".")
+    section: Any = config
+    for part in path:
+        section = section[part]
+    set_value(section, last, value, name)
+
+
+def _optional(config: Config, name: str) -> bool:
+    """Return whether a field may be unset."""
+    section, _, last = name.rpartition(".")
+    if section == "model" and last != "name":
+        return config.model.name is not None and models.declared(config.model.name)[last][1]
+    return any(field.optional for other, field in declared() if other == name)
 
 
 def override_data(config: Config, overrides: Sequence[str]) -> Config:
@@ -51,19 +107,6 @@ def override_data(config: Config, overrides: Sequence[str]) -> Config:
     return override(config, overrides)
 
 
-def unknown_field(name: str, known: Sequence[str] | set[str]) -> str:
-    """Return the line that says a field does not exist, with the nearest one that does."""
-    # A typo in the last part is likelier than one in the section, so try the section's first.
-    section = name.rpartition(".")[0]
-    siblings = [other for other in known if other.rpartition(".")[0] == section]
-    near = difflib.get_close_matches(name, siblings, n=1) or difflib.get_close_matches(
-        name, sorted(known), n=1
-    )
-    if near:
-        return f"config field {name!r} does not exist; did you mean {near[0]!r}?"
-    return f"config field {name!r} does not exist; there are {', '.join(sorted(siblings or known))}"
-
-
 def _wrong_type(config: Config, overrides: Sequence[str], error: Exception) -> str:
     """Return the line for a value that its field does not take; names the first such flag."""
     for flag in overrides:
@@ -73,11 +116,5 @@ def _wrong_type(config: Config, overrides: Sequence[str], error: Exception) -> s
             section: Any = config
             for part in path:
                 section = section[part]
-            kind = section.get_type(last).__name__.lower()
-            return f"config field {name!r} takes {_an(kind)}, not {value!r}"
+            return wrong_type(name, section.get_type(last), repr(value))
     return "config: " + str(error).replace("\n", " ")
-
-
-def _an(kind: str) -> str:
-    kind = {"configdict": "dict", "str": "string"}.get(kind, kind)
-    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from ml_collections import ConfigDict
 
 from cnn_jax import models, records
+from cnn_jax.config.checks import check_fields
 from cnn_jax.config.fields import Config, add_fields, base_config, leaves, ordered
+from cnn_jax.config.filling import fill
 from cnn_jax.config.numerics import numerics_of
 from cnn_jax.errors import BadInputError
 
@@ -38,9 +40,17 @@ class _Model(TypedDict):
 
 
 class _File(TypedDict):
-    """What config.json holds at the least; ``from_json`` checks every field of it."""
+    """What config.json holds; the sections' fields have ranges of their own."""
 
+    seed: int
     model: _Model
+    data: dict[str, Any]
+    optim: dict[str, Any]
+    train: dict[str, Any]
+    init: dict[str, Any]
+    eval: dict[str, Any]
+    checkpoint: dict[str, Any]
+    numerics: NotRequired[dict[str, int]]
 
 
 class Stored(NamedTuple):
@@ -58,23 +68,22 @@ def write_stored(file: Path, config: Config) -> None:
 def read_stored(file: Path) -> Stored | None:
     """Return what a run's config.json says, None if there is none.
 
-    Raises ``UnreadableFileError`` for a file that is damaged, of a newer format, or that lacks a
-    field's section or has a field that does not exist or is of another type.
+    Raises ``UnreadableFileError`` for a file that is damaged, of a newer format, that lacks a
+    section, or has a field that does not exist or a value that it does not take.
     """
-    what = "a run's config"
-    held: Any = records.find(file, _File, what, version=FORMAT)
+    held: Any = records.find(file, _File, "a run's config", version=FORMAT)
     if held is None:
         return None
     fields = {name: value for name, value in held.items() if name not in _MARKS}
-    noted = held.get(NUMERICS, {})
-    if not isinstance(noted, dict) or not all(type(each) is int for each in noted.values()):
-        raise records.UnreadableFileError(file, f"is not {what}: {NUMERICS} are versions by name")
+    if held.get(records.FORMAT, 1) == 1 and fields["train"].get("steps") is not None:
+        # A run of before may name both; the steps won.
+        fields["train"] = fields["train"] | {"epochs": None}
     try:
-        return Stored(from_plain(fields, models.fields(held["model"]["name"])), noted)
-    except records.UnreadableFileError:
-        raise
+        config = from_plain(fields, models.fields(held["model"]["name"]))
+        check_fields(config)
     except BadInputError as error:
-        raise records.UnreadableFileError(file, f"is not {what} of this version: {error}") from None
+        raise records.UnreadableFileError(file, f"is not a run's config: {error}") from None
+    return Stored(config, held.get(NUMERICS, {}))
 
 
 def to_json(config: Config) -> str:
@@ -86,7 +95,7 @@ def plain(value: Any) -> Any:
     """Return a config, or a value of one, as JSON has it."""
     if isinstance(value, ConfigDict):
         return {name: plain(item) for name, item in ordered(value).items()}
-    return list(value) if isinstance(value, tuple) else value
+    return [plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def from_json(text: str, fields: Mapping[str, Any]) -> Config:
@@ -95,31 +104,14 @@ def from_json(text: str, fields: Mapping[str, Any]) -> Config:
 
 
 def from_plain(values: Mapping[str, Any], fields: Mapping[str, Any]) -> Config:
-    """Return the config that ``plain`` made JSON of; ``fields`` are the model's, with defaults."""
+    """Return the config that ``plain`` made JSON of; ``fields`` are the model's, with defaults.
+
+    Raises ``BadInputError`` for a field that does not exist or takes another type.
+    """
     config = base_config()
     add_fields(config.model, fields)
-    _fill(config, values)
+    fill(config, values)
     return config
-
-
-def _fill(config: Config, values: Mapping[str, Any]) -> None:
-    with config.unlocked():
-        for name, value in values.items():
-            section: Any = config.get(name)
-            if isinstance(value, dict) and isinstance(section, ConfigDict):
-                _fill(section, value)
-            elif value is not None:
-                config[name] = _with_tuples(value)
-            elif config.get(name) is not None:  # shortcut=None where the model's default is "A"
-                with config.ignore_type():
-                    config[name] = None
-
-
-def _with_tuples(value: Any) -> Any:
-    """Return what JSON made lists of as tuples again, arguments of transforms included."""
-    if isinstance(value, dict):
-        return {name: _with_tuples(item) for name, item in value.items()}
-    return tuple(_with_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def difference(old: Config, new: Config, *, ignore: Sequence[str] = ()) -> str | None:

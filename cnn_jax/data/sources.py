@@ -20,6 +20,7 @@ from cnn_jax.errors import BadInputError
 from cnn_jax.ops.geometry import pair
 
 SYNTHETIC = "synthetic"
+SYNTHETIC_EXAMPLES = {"train": 2048, "test": 512}
 OWN = ("digits", "folder", *official.SETS)
 
 
@@ -171,13 +172,12 @@ def synthetic(wanted: Wanted, classes: int) -> Source:
     size = (224, 224) if wanted.image_size is None else pair(wanted.image_size, "data.image_size")
     left = size if wanted.subsample is None else wanted.subsample.size(size)
     rng = np.random.default_rng(0)
-    counts = {"train": 2048, "test": 512}
     parts = {
         name: Part(
             rng.integers(0, 256, (count, *left, 3), np.uint8),
             (np.arange(count) % classes).astype(np.int32),
         )
-        for name, count in counts.items()
+        for name, count in SYNTHETIC_EXAMPLES.items()
     }
     names = tuple(str(label) for label in range(classes))
     half, spread = (0.5,) * 3, (0.289,) * 3  # of a uniform distribution on 0..1

@@ -7,11 +7,12 @@ Two arms of a study therefore start from the same values wherever path and shape
 
 import dataclasses
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import flax.linen as nn
 
+from cnn_jax import ranges
 from cnn_jax.errors import BadInputError
 from cnn_jax.models import allcnn, resnet, vgg
 from cnn_jax.models.alexnet import AlexNet, AlexNet2012
@@ -76,6 +77,17 @@ def fields(name: str) -> dict[str, Any]:
         field.name: preset.get(field.name, field.default)
         for field in dataclasses.fields(cast(Any, getattr(build, "func", build)))
         if field.name not in taken
+    }
+
+
+def declared(name: str) -> Mapping[str, tuple[ranges.Range | None, bool]]:
+    """Return what the fields of a model take: name -> (range, whether None is one more value)."""
+    build: Any = constructor(name)
+    found = ranges.declared(getattr(build, "func", build))
+    flag = ranges.one_of(True, False)
+    return {
+        field: found.get(field, (flag if isinstance(default, bool) else None, default is None))
+        for field, default in fields(name).items()
     }
 
 

@@ -1,16 +1,23 @@
 """AlexNet: the two-group network of 2012 and the one-column network of 2014."""
 
 from collections.abc import Callable
+from typing import Annotated
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers, ops
+from cnn_jax import layers, ops, ranges
 from cnn_jax.errors import BadInputError
-from cnn_jax.models.inputs import require_size
+from cnn_jax.models.inputs import WIDTH, Counts, Share, require_size
 from cnn_jax.ops.adaptive import adaptive_avg_pool
 from cnn_jax.ops.geometry import Padding
+
+# Of conv1 to conv5, and of the dense layers; 0 leaves a layer out where that is said.
+_OR_NONE = ranges.whole(0, high=WIDTH.high)
+Widths = Annotated[tuple[int, ...], ranges.Each(WIDTH, count=5)]
+WidthsOrNone = Annotated[tuple[int, ...], ranges.Each(_OR_NONE, count=5)]
+HiddenOrNone = Annotated[tuple[int, ...], ranges.Each(_OR_NONE)]
 
 
 class AlexNet(nn.Module):
@@ -22,9 +29,9 @@ class AlexNet(nn.Module):
     """
 
     num_classes: int
-    widths: tuple[int, ...] = (64, 192, 384, 256, 256)
-    hidden: tuple[int, ...] = (4096, 4096)
-    dropout: float = 0.5
+    widths: Widths = (64, 192, 384, 256, 256)
+    hidden: Counts = (4096, 4096)
+    dropout: Share = 0.5
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
@@ -62,10 +69,10 @@ class AlexNet2012(nn.Module):
     """
 
     num_classes: int
-    widths: tuple[int, ...] = (96, 256, 384, 384, 256)
-    hidden: tuple[int, ...] = (4096, 4096)
-    groups: int = 2
-    dropout: float = 0.5
+    widths: WidthsOrNone = (96, 256, 384, 384, 256)
+    hidden: HiddenOrNone = (4096, 4096)
+    groups: Annotated[int, ranges.one_of(1, 2)] = 2
+    dropout: Share = 0.5
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact

@@ -1,17 +1,19 @@
 """The networks of "Striving for Simplicity" (Springenberg et al. 2014, tables 1 and 2)."""
 
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers, ops
+from cnn_jax import layers, ops, ranges
 from cnn_jax.errors import BadInputError
+from cnn_jax.models.inputs import WIDTH, Share
 
 # Fields of the convolutions of the first two blocks, by the base model's letter.
 KERNEL_SIZES = {"a": (5,), "b": (5, 1), "c": (3, 3)}
+SIZES = ranges.Each(ranges.whole(1, high=255), least=1)
 
 
 class AllCNN(nn.Module):
@@ -31,11 +33,11 @@ class AllCNN(nn.Module):
     """
 
     num_classes: int
-    kernel_sizes: tuple[int, ...] = KERNEL_SIZES["c"]
+    kernel_sizes: Annotated[tuple[int, ...], SIZES] = KERNEL_SIZES["c"]
     downsample: Literal["pool", "avg", "stride", "convpool", "conv"] = "conv"
-    widths: tuple[int, int] = (96, 192)
-    input_dropout: float = 0.2
-    dropout: float = 0.5
+    widths: Annotated[tuple[int, int], ranges.Each(WIDTH, count=2)] = (96, 192)
+    input_dropout: Share = 0.2
+    dropout: Share = 0.5
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact

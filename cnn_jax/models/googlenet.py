@@ -1,17 +1,17 @@
 """GoogLeNet: Inception v1 as published, and torchvision's network of that name."""
 
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers, ops
+from cnn_jax import layers, ops, ranges
 from cnn_jax.blocks.conv import ConvNormAct
 from cnn_jax.blocks.inception import Inception, Widths
 from cnn_jax.errors import BadInputError
-from cnn_jax.models.inputs import require_size
+from cnn_jax.models.inputs import Factor, Share, require_size
 from cnn_jax.ops.adaptive import adaptive_avg_pool
 
 # Szegedy et al. 2014, table 1: the modules between the pools.
@@ -26,6 +26,7 @@ MODULES = {
     "5a": Widths(256, 160, 320, 32, 128, 128),
     "5b": Widths(384, 192, 384, 48, 128, 128),
 }
+KEPT = ranges.Each(ranges.one_of(*MODULES), rising=True)  # in the order of the table
 
 
 def from_imagenet_statistics(x: jax.Array) -> jax.Array:
@@ -115,8 +116,8 @@ class GoogLeNet(nn.Module):
     num_classes: int
     aux: bool = True
     transform_input: bool = False
-    dropout: float = 0.2
-    aux_dropout: float = 0.7
+    dropout: Share = 0.2
+    aux_dropout: Share = 0.7
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
@@ -155,11 +156,11 @@ class InceptionV1(nn.Module):
     num_classes: int
     reduce: bool = True
     linear: bool = False
-    width: float = 1.0
-    modules: tuple[str, ...] = tuple(MODULES)
+    width: Factor = 1.0
+    modules: Annotated[tuple[str, ...], KEPT] = tuple(MODULES)
     aux: bool = True
-    dropout: float = 0.4
-    aux_dropout: float = 0.7
+    dropout: Share = 0.4
+    aux_dropout: Share = 0.7
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact

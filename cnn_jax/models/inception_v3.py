@@ -11,7 +11,7 @@ from cnn_jax import layers, ops
 from cnn_jax.blocks.conv import ConvNormAct
 from cnn_jax.blocks.factorised import InceptionA, InceptionB, InceptionC, InceptionD, InceptionE
 from cnn_jax.models.googlenet import from_imagenet_statistics
-from cnn_jax.models.inputs import require_size
+from cnn_jax.models.inputs import Share, require_size
 
 # The modules by their places in the network, after the stem.
 MODULES = {
@@ -61,7 +61,7 @@ class InceptionV3(nn.Module):
     num_classes: int
     aux: bool = True
     transform_input: bool = False
-    dropout: float = 0.5
+    dropout: Share = 0.5
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact

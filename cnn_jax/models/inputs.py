@@ -1,8 +1,23 @@
-"""What the networks check of their input before they run."""
+"""What the networks check of their input and have in common of their fields."""
+
+from typing import Annotated
 
 import jax
 
+from cnn_jax import ranges
 from cnn_jax.errors import BadInputError
+
+# The share of its values that dropout takes away.
+Share = Annotated[float, ranges.below(1, low=0)]
+# Channels, and several such numbers. A kernel has products of them, which no array could hold from
+# some size on.
+WIDTH = ranges.whole(1, high=2**24)
+Count = Annotated[int, WIDTH]
+Counts = Annotated[tuple[int, ...], ranges.Each(WIDTH)]
+# Layers: thousands of them take a trace without end.
+DEPTH = ranges.whole(1, high=1000)
+# A factor of channels.
+Factor = Annotated[float, ranges.above(0, high=1024)]
 
 
 def require_size(x: jax.Array, least: int, layer: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from cnn_jax import layers, ops
 from cnn_jax.blocks.halve import Halving, halve, stride_of
 from cnn_jax.models.digit_codes import codes
-from cnn_jax.models.inputs import require_size
+from cnn_jax.models.inputs import Share, require_size
 
 # LeCun et al. 1998, table I: the maps of S2 that each map of C3 sees.
 C3_INPUTS = (
@@ -160,7 +160,7 @@ class LeNet5(nn.Module):
 
     num_classes: int
     downsample: Halving = "pool"
-    dropout: float = 0.0
+    dropout: Share = 0.0
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact

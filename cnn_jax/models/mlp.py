@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from cnn_jax import layers
+from cnn_jax.models.inputs import Counts
 
 
 class MLP(nn.Module):
@@ -15,7 +16,7 @@ class MLP(nn.Module):
     """
 
     num_classes: int
-    hidden: tuple[int, ...] = (300, 100)
+    hidden: Counts = (300, 100)
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact

@@ -1,12 +1,13 @@
 """MobileNet v1 (Howard et al. 2017, table 1)."""
 
 from functools import partial
+from typing import Annotated
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers, ops
+from cnn_jax import layers, ops, ranges
 from cnn_jax.blocks.separable import DepthwiseConv, SeparableBlock
 from cnn_jax.errors import BadInputError
 from cnn_jax.models.inputs import require_size
@@ -33,7 +34,7 @@ class MobileNetV1(nn.Module):
     """
 
     num_classes: int
-    width: float = 1.0
+    width: Annotated[float, ranges.at_least(1 / 32, high=1024)] = 1.0
     separable: bool = True
     dtype: layers.Dtype = jnp.float32
 

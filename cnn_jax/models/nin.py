@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from cnn_jax import layers, ops
-from cnn_jax.models.inputs import require_size
+from cnn_jax.models.inputs import Share, require_size
 
 # Field of a block's convolution, its filters, and those of the two 1x1 convolutions after it.
 BLOCKS = ((5, 192, 160, 96), (5, 192, 192, 192), (3, 192, 192, None))
@@ -22,7 +22,7 @@ class NIN(nn.Module):
     """
 
     num_classes: int
-    dropout: float = 0.5
+    dropout: Share = 0.5
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact

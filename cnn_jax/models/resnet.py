@@ -1,16 +1,19 @@
 """Residual networks and their plain twins (He et al. 2015)."""
 
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers, ops
+from cnn_jax import layers, ops, ranges
 from cnn_jax.blocks.residual import BasicBlock, BottleneckBlock, Shortcut
 from cnn_jax.errors import BadInputError
-from cnn_jax.models.inputs import require_size
+from cnn_jax.models.inputs import DEPTH, Count, Counts, require_size
+
+# 1 or 1.5, whichever way it is written.
+VERSION = ranges.Said(ranges.one_of(1, 1.0, 1.5), "1 or 1.5")
 
 
 class ResNet(nn.Module):
@@ -27,13 +30,13 @@ class ResNet(nn.Module):
     """
 
     num_classes: int
-    stages: tuple[int, ...] = (2, 2, 2, 2)
-    width: int = 64
-    widths: tuple[int, ...] = ()
+    stages: Annotated[tuple[int, ...], ranges.Each(DEPTH, least=1)] = (2, 2, 2, 2)
+    width: Count = 64
+    widths: Counts = ()
     bottleneck: bool = False
     stem: Literal["imagenet", "cifar"] = "imagenet"
     shortcut: Shortcut = "B"
-    version: float = 1.5
+    version: Annotated[float, VERSION] = 1.5
     batch_norm: bool = True
     dtype: layers.Dtype = jnp.float32
 

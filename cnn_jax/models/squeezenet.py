@@ -1,15 +1,16 @@
 """SqueezeNet (Iandola et al. 2016, table 1), versions 1.0 and 1.1."""
 
 from functools import partial
+from typing import Annotated
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers, ops
+from cnn_jax import layers, ops, ranges
 from cnn_jax.blocks.fire import Bypass, Fire
 from cnn_jax.errors import BadInputError
-from cnn_jax.models.inputs import require_size
+from cnn_jax.models.inputs import WIDTH, Factor, Share, require_size
 
 # 1x1 filters, and as many 3x3 filters, of fire2 to fire9.
 EXPAND = (64, 64, 128, 128, 192, 192, 256, 256)
@@ -26,12 +27,14 @@ class SqueezeNet(nn.Module):
     """
 
     num_classes: int
-    width: float = 1.0
-    stem: tuple[int, int] = (96, 7)
-    pools: tuple[int, ...] = (1, 4, 8)
-    squeeze_ratio: float = 0.125
+    width: Factor = 1.0
+    stem: Annotated[tuple[int, int], ranges.Each(WIDTH, count=2)] = (96, 7)
+    pools: Annotated[
+        tuple[int, ...], ranges.Each(ranges.whole(1, high=8), rising=True, least=1)
+    ] = (1, 4, 8)
+    squeeze_ratio: Factor = 0.125
     bypass: Bypass = None
-    dropout: float = 0.5
+    dropout: Share = 0.5
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact

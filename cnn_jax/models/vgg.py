@@ -1,15 +1,18 @@
 """VGG (Simonyan and Zisserman 2014, table 1), with or without batch normalisation."""
 
 from functools import partial
+from typing import Annotated
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers
+from cnn_jax import layers, ranges
 from cnn_jax.blocks.halve import Halving, halve, stride_of
-from cnn_jax.models.inputs import require_size
+from cnn_jax.models.inputs import DEPTH, Count, Share, require_size
 from cnn_jax.ops.adaptive import adaptive_avg_pool
+
+FIVE = ranges.Each(DEPTH, count=5)
 
 
 class VGG(nn.Module):
@@ -23,12 +26,12 @@ class VGG(nn.Module):
     """
 
     num_classes: int
-    stages: tuple[int, int, int, int, int] = (2, 2, 3, 3, 3)
-    width: int = 64
+    stages: Annotated[tuple[int, int, int, int, int], FIVE] = (2, 2, 3, 3, 3)
+    width: Count = 64
     batch_norm: bool = False
     downsample: Halving = "pool"
-    hidden: int = 4096
-    dropout: float = 0.5
+    hidden: Count = 4096
+    dropout: Share = 0.5
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact

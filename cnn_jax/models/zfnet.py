@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 
 from cnn_jax import layers, ops
-from cnn_jax.models.alexnet import dense_layers
-from cnn_jax.models.inputs import require_size
+from cnn_jax.models.alexnet import HiddenOrNone, WidthsOrNone, dense_layers
+from cnn_jax.models.inputs import Share, require_size
 from cnn_jax.ops.geometry import Padding
 
 
@@ -20,9 +20,9 @@ class ZFNet(nn.Module):
     """
 
     num_classes: int
-    widths: tuple[int, ...] = (96, 256, 384, 384, 256)
-    hidden: tuple[int, ...] = (4096, 4096)
-    dropout: float = 0.5
+    widths: WidthsOrNone = (96, 256, 384, 384, 256)
+    hidden: HiddenOrNone = (4096, 4096)
+    dropout: Share = 0.5
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
