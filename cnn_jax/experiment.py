@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from cnn_jax import config as configs
 from cnn_jax import keys, models, ops
 from cnn_jax.config import Config
-from cnn_jax.data import augment, builders, order, reading, resident, sources
+from cnn_jax.data import augment, builders, reading, resident, sources
 from cnn_jax.data.constants import Constants
 from cnn_jax.data.parts import Part, Source, Stream
 from cnn_jax.data.split import balanced, stratified
@@ -123,7 +123,8 @@ class Experiment:
             return train.steps
         if train.epochs is None:
             raise BadInputError("config field 'train.epochs' is unset; set it, or train.steps")
-        return order.steps(train.epochs, len(self.parts[TRAIN]), self.config.data.batch_size)
+        examples, batch_size = len(self.parts[TRAIN]), self.config.data.batch_size
+        return schedules.steps_of(train.epochs, examples, batch_size)
 
     def schedule(self) -> schedules.Schedule:
         """Return step -> learning rate."""

@@ -147,8 +147,8 @@ def test_sections_take_numbers_and_sequences_of_any_make():
     assert [type(value) for value in (config.data.batch_size, config.data.mean[0])] == [int, float]
     assert (config.data.mean, config.data.image_size) == ((0.5, 0.25), (32, 28))
     assert config.train.deterministic is True
-    config.data.augment.pad_crop.padding = np.int32(2)
-    assert type(config.data.augment.pad_crop.padding) is int
+    config.data.augment["pad_crop"].padding = np.int32(2)
+    assert type(config.data.augment["pad_crop"].padding) is int
     again = configs.from_json(configs.to_json(config), {})
     assert configs.to_json(again) == configs.to_json(config)
     assert configs.difference(again, config) is None

@@ -8,7 +8,7 @@ from cnn_jax import models, ranges
 from cnn_jax.config.fields import Config, base_config, declared, ordered
 from cnn_jax.config.filling import check_names, unknown_field
 from cnn_jax.config.overrides import LENGTHS
-from cnn_jax.data.order import MOST_STEPS
+from cnn_jax.data import augment
 from cnn_jax.data.subsample import MISSING
 from cnn_jax.errors import BadInputError
 from cnn_jax.train import optim, schedules
@@ -22,7 +22,7 @@ def check(config: Config) -> None:
         if name in REQUIRED:
             _need(_get(config, name) is not None, name, None, str(field.range))
     check_fields(config)
-    # augment.checked(_plain(config.data.augment))
+    augment.checked(_plain(config.data.augment))
     _check_data(config.data)
     _check_optim(config.optim, config.data.batch_size)
     _check_train(config.train, config.data.batch_size // config.optim.accumulate)
@@ -86,7 +86,7 @@ def _check_schedule(section: Config, steps: int | None) -> None:
     schedule = schedules.make_schedule(
         section.schedule,
         learning_rate=section.learning_rate,
-        total_steps=steps or MOST_STEPS,
+        total_steps=steps or schedules.MOST_STEPS,
         warmup=section.warmup,
         milestones=section.milestones,
         factor=section.factor,

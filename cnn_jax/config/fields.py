@@ -6,8 +6,8 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
+from cnn_jax import ranges
 from cnn_jax.config.section import Section
-from cnn_jax.data.order import MOST_STEPS
 from cnn_jax.data.subsample import MISSING, SMALLER
 from cnn_jax.ranges import (
     Each,
@@ -22,6 +22,8 @@ from cnn_jax.ranges import (
     one_of,
     whole,
 )
+from cnn_jax.train.optim import make_optimizer
+from cnn_jax.train.schedules import MOST_STEPS, make_schedule
 
 placeholder = config_dict.placeholder
 
@@ -52,9 +54,15 @@ def _names(*values: str) -> Range:
     return Said(one_of(*values), " | ".join(values))
 
 
-def _steps(least: int = 1) -> Range:
-    return Said(whole(least, high=MOST_STEPS), f"at least {least} step{'s' * (least != 1)}")
+STEPS = Said(whole(1, high=MOST_STEPS), "at least 1 step")
 
+
+# What schedules and optimizers take, they declare beside their own arguments.
+RULE = {
+    name: allowed
+    for made in (make_schedule, make_optimizer)
+    for name, (allowed, _) in ranges.declared(made).items()
+}
 
 SEED = Said(whole(0, high=2**64 - 1), "a whole number from 0 to 2**64 - 1")
 COUNT = Said(whole(1, high=2**31 - 1), "at least 1, a whole number below 2**31")
@@ -136,23 +144,25 @@ FIELDS: dict[str, Any] = {
         "name": Field(
             "sgd", NAME, "sgd | nesterov | adam | adamw | rmsprop | lars | lamb | muon | sam"
         ),
-        "learning_rate": Field(0.1, above(0), "the highest of the schedule"),
+        "learning_rate": Field(0.1, RULE["learning_rate"], "the highest of the schedule"),
         "schedule": Field("constant", NAME, "constant | cosine | step | onecycle"),
         "milestones": Field(
             (),
-            Said(Each(_steps(), rising=True), "growing steps from 1 on, such as (100, 200)"),
+            Said(RULE["milestones"], "growing steps from 1 on, such as (100, 200)"),
             "step: the steps at which the rate is multiplied ...",
         ),
-        "factor": Field(0.1, above(0), "... by this"),
-        "warmup": Field(0, _steps(0), "steps of linear growth from zero"),
+        "factor": Field(0.1, RULE["factor"], "... by this"),
+        "warmup": Field(
+            0, Said(RULE["warmup"], "at least 0 steps"), "steps of linear growth from zero"
+        ),
         "warmup_error": Field(
             float,
-            Said(inside(0, 1), "between 0 and 1"),
+            Said(RULE["warmup_error"], "between 0 and 1"),
             "a tenth of the rate until the training error falls below this share",
         ),
-        "momentum": Field(0.9, below(1, low=0), "sgd, nesterov, sam, rmsprop, lars, muon"),
-        "weight_decay": Field(0.0, at_least(0), "on kernels only"),
-        "clip": Field(float, above(0), "global norm of the gradient"),
+        "momentum": Field(0.9, RULE["momentum"], "sgd, nesterov, sam, rmsprop, lars, muon"),
+        "weight_decay": Field(0.0, RULE["weight_decay"], "on kernels only"),
+        "clip": Field(float, RULE["clip"], "global norm of the gradient"),
         "label_smoothing": Field(
             0.0, below(1, low=0), "share of the target that all classes divide among themselves"
         ),
@@ -169,9 +179,9 @@ FIELDS: dict[str, Any] = {
         ),
     },
     "train": {
-        "steps": Field(int, _steps(), "optimizer updates; or epochs"),
+        "steps": Field(int, STEPS, "optimizer updates; or epochs"),
         "epochs": Field(float, above(0), "passes over the training examples; or steps"),
-        "log_every": Field(50, _steps(), "steps"),
+        "log_every": Field(50, STEPS, "steps"),
         "precision": Field(
             "float32", _names("float32", "bfloat16", "float64"), "that networks compute in"
         ),
@@ -179,7 +189,7 @@ FIELDS: dict[str, Any] = {
         "shard_state": Field(
             False, FLAG, "jit: cut parameters and optimizer state over the devices"
         ),
-        "steps_per_call": Field(int, _steps(), "steps a dispatch; chosen by platform if unset"),
+        "steps_per_call": Field(int, STEPS, "steps a dispatch; chosen by platform if unset"),
         "stat_batch": Field(int, COUNT, "examples that BatchNorm normalises together"),
         "deterministic": Field(False, FLAG, "bit-identical repetition on GPUs too, at some speed"),
         "native": Field(False, FLAG, "convolutions by oneDNN, on a CPU (extra native)"),
@@ -190,7 +200,7 @@ FIELDS: dict[str, Any] = {
         ),
         "flow_every": Field(
             int,
-            _steps(),
+            STEPS,
             "steps from one measurement of the gradient flow (flow.jsonl) to the next, each of "
             "which costs about a step; none if unset",
         ),
@@ -214,13 +224,13 @@ FIELDS: dict[str, Any] = {
         "decay": Field(1.0, SHARE, "of the learning rate from a stage to the one before it"),
         "unfreeze": Field(
             (),
-            Said(Each(_steps(), rising=True), "growing steps from 1 on, such as (100, 200)"),
+            Said(Each(STEPS, rising=True), "growing steps from 1 on, such as (100, 200)"),
             "steps at which the next stage joins, from the head down",
         ),
     },
-    "eval": {"every": Field(int, _steps(), "steps; an epoch if unset")},
+    "eval": {"every": Field(int, STEPS, "steps; an epoch if unset")},
     "checkpoint": {
-        "every": Field(int, _steps(), "steps; an epoch if unset"),
+        "every": Field(int, STEPS, "steps; an epoch if unset"),
         "keep": Field(
             2, COUNT, "of the newest; the best is kept beside them. Two, in case one is damaged"
         ),

@@ -20,13 +20,17 @@ class Section(ConfigDict):
     def __setitem__(self, key: Any, value: Any) -> None:
         """Set a field; raises ``TypeError`` for a value of another type than the field's."""
         value = plain(value)
-        if isinstance(value, bool) and key in self and self.get_type(key) in (int, float):
+        if isinstance(value, bool) and self._kind(key) in (int, float):
             raise TypeError(f"{value} is no number")
-        if value is None and not isinstance(self._fields.get(key), FieldReference):
+        held: Any = self._fields
+        if value is None and not isinstance(held.get(key), FieldReference):
             # A field that is unset keeps its type, so that the command line can set it again.
-            kind = self.get_type(key) if self.get(key) is not None else object
-            value = FieldReference(None, field_type=kind)
+            value = FieldReference(None, field_type=self._kind(key))
         super().__setitem__(key, value)
+
+    def _kind(self, key: Any) -> type:
+        """Return the type of a field, ``object`` of one that is not there yet."""
+        return self.get_type(key) if key in self else object
 
 
 def plain(value: Any) -> Any:

@@ -4,17 +4,12 @@ Example p of a run is ``permutation(seed, p // n)[p % n]``. Batches straddle epo
 within an epoch nothing is dropped or seen twice.
 """
 
-import math
-from fractions import Fraction
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 
 from cnn_jax import keys
-from cnn_jax.errors import BadInputError
-
-MOST_STEPS = 2**31 - 1  # a state counts its steps in int32
 
 
 @partial(jax.jit, static_argnums=2)
@@ -31,18 +26,3 @@ def permutation(seed: int, epoch: jax.Array | int, n: int) -> jax.Array:
 def position(step: int, batch_size: int, n: int) -> tuple[int, int]:
     """Return (epoch, offset in it) of the first example of a step's batch."""
     return divmod(step * batch_size, n)
-
-
-def steps(epochs: float, n: int, batch_size: int) -> int:
-    """Return the steps in which ``epochs`` passes over ``n`` examples are seen, the last shared.
-
-    Raises ``BadInputError`` where those are more than a state can count.
-    """
-    # As the number is written: 1.1 epochs of 900 examples are 990, not a little more.
-    found = math.ceil(Fraction(repr(epochs)) * n / batch_size)
-    if found > MOST_STEPS:
-        raise BadInputError(
-            f"config field 'train.epochs' is {epochs!r}; it has to be at most {MOST_STEPS:,} steps "
-            f"of {batch_size} examples"
-        )
-    return found

@@ -1,7 +1,9 @@
 """Learning-rate schedules from optax, by name."""
 
 import difflib
+import math
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Annotated
 
 import jax
@@ -82,3 +84,18 @@ def make_schedule(
     # Step 0 takes the first of the equal increments: a rate of zero would waste it.
     rise = optax.linear_schedule(learning_rate / warmup, learning_rate, max(warmup - 1, 1))
     return optax.join_schedules([rise, after], [warmup])
+
+
+def steps_of(epochs: float, examples: int, batch_size: int) -> int:
+    """Return the steps in which so many passes over ``examples`` are seen, the last one shared.
+
+    Raises ``BadInputError`` where those are more than can be counted.
+    """
+    # As the number is written: 1.1 epochs of 900 examples are 990, not a little more.
+    found = math.ceil(Fraction(repr(epochs)) * examples / batch_size)
+    if found > MOST_STEPS:
+        raise BadInputError(
+            f"config field 'train.epochs' is {epochs!r}; it has to be at most {MOST_STEPS:,} steps "
+            f"of {batch_size} examples"
+        )
+    return found
