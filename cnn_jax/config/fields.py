@@ -87,7 +87,15 @@ FIELDS: dict[str, Any] = {
             "train", NAME, "what is trained on: a split or a slice, such as train[:90%]"
         ),
         "test": Field(str, NAME, "likewise; test, or else validation, if unset"),
-        "validation": Field(0.1, below(1, low=0), "share cut from training, seeded and stratified"),
+        "validation": Field(
+            0.1, below(1, low=0), "share cut from training, seeded and stratified ..."
+        ),
+        "validate_on": Field(
+            str,
+            NAME,
+            "... unless this split is validated on: the set's own, if unset and it has one beside "
+            "its test part. No validation at all if the share is 0",
+        ),
         "only": Field(
             (),
             Said(either(Each(NAME, count=0), Each(NAME, least=2)), "names of at least 2 classes"),
