@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import jax
 
 from cnn_jax.errors import BadInputError
+from cnn_jax.failures import failure
 
 # A process that is silent for so long is given up by the others.
 HEARTBEAT_SECONDS = 30
@@ -109,7 +110,10 @@ def ends_with_the_others() -> Iterator[None]:
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise
-        reason = str(error).splitlines()[0]
-        line = "cnn-jax: another process of this run has ended; start all of them again to continue"
-        print(f"{line} ({reason})", file=sys.stderr, flush=True)
+        if (found := failure(error)) is not None:  # of this machine: the others have not gone yet
+            line = found.line
+        else:
+            line = f"another process of this run has ended ({str(error).splitlines()[0]})"
+        line = f"cnn-jax: {line}; start all of them again to continue"
+        print(line, file=sys.stderr, flush=True)
         os._exit(1)

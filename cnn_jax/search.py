@@ -51,9 +51,8 @@ def search_images(
     file = Path(file)
     if top < 1:
         raise BadInputError(f"--top={top}: it has to be at least 1")
-    if sheet is not None and (not queries or not Path(sheet).parent.is_dir()):
-        what = "takes the images to look for" if not queries else "lies in no folder"
-        raise BadInputError(f"--sheet={sheet}: {what}")
+    if sheet is not None:
+        _check_sheet(Path(sheet), queries)
     if file.exists():
         if images is not None:
             raise BadInputError(f"--index: {str(file)!r} exists; leave --images out to search it")
@@ -78,6 +77,18 @@ def search_images(
         yield from found
         if sheet is not None:
             contact_sheet(index, subject, found, Path(sheet))
+
+
+def _check_sheet(sheet: Path, queries: Sequence[str]) -> None:
+    wrong = None
+    if not queries:
+        wrong = "takes the images to look for"
+    elif sheet.suffix.lower() != ".png":
+        wrong = "has to be a PNG file, FILE.png"
+    elif sheet.is_dir() or not sheet.parent.is_dir():
+        wrong = "is a folder" if sheet.is_dir() else "lies in no folder"
+    if wrong is not None:
+        raise BadInputError(f"--sheet={sheet}: {wrong}")
 
 
 def build(subject: Subject, layer: str | None, folder: str | Path | None) -> Index:
