@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
 
@@ -13,19 +14,24 @@ from cnn_jax.config import Config
 from cnn_jax.data import decode, resident
 from cnn_jax.data.subsample import Subsample
 from cnn_jax.errors import BadInputError
+from cnn_jax.experiment import input_shape
 from cnn_jax.ops.geometry import pair
-from cnn_jax.restored import load_step
+from cnn_jax.restored import check_fits, load_step
+from cnn_jax.train.state import Variables
 
 BATCH = 64
 
 
-def with_data(config: Config, overrides: Sequence[str]) -> Config:
+def with_data(
+    module: nn.Module, variables: Variables, config: Config, overrides: Sequence[str]
+) -> Config:
     """Return a run's config with ``--config.data.FIELD=VALUE`` overrides.
 
     Raises:
-        BadInputError: other overrides, or a normalisation that is not the network's channels'.
+        BadInputError: other overrides, a normalisation that is not the network's channels', or a
+            size that its weights do not fit.
     """
-    channels = len(config.data.mean)
+    channels, shape = len(config.data.mean), input_shape(config)
     config = configs.override_data(config, overrides)
     for name in ("mean", "std"):
         given = config.data[name]
@@ -33,6 +39,8 @@ def with_data(config: Config, overrides: Sequence[str]) -> Config:
             raise BadInputError(
                 f"data.{name} is {given}; the network takes {channels} channels, a number for each"
             )
+    if input_shape(config) != shape:
+        check_fits(module, variables, input_shape(config))
     return config
 
 
@@ -118,7 +126,7 @@ def predict(
     if top < 1:
         raise BadInputError(f"--top={top}: it has to be at least 1")
     module, variables, config, _ = load_step(Path(folder), step)
-    config = with_data(config, overrides)
+    config = with_data(module, variables, config, overrides)
     section = config.data
     known = workdir.read_classes(Path(folder))
     if names is not None:

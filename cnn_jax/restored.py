@@ -1,10 +1,12 @@
 """A run's network, read back from its folder."""
 
+import re
 from pathlib import Path
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.errors import ScopeParamShapeError
 
 from cnn_jax import workdir
 from cnn_jax.config import Config
@@ -35,3 +37,21 @@ def load_step(
         with checkpoint.Checkpoints(folder / workdir.CHECKPOINTS, create=False) as kept:
             step = kept.choose(step)
             return module, kept.restore_network(step, like, ema=ema), config, step
+
+
+def check_fits(module: nn.Module, variables: Variables, shape: tuple[int, ...]) -> None:
+    """Raise ``BadInputError`` if weights do not fit a network for images of ``shape`` (H, W, C).
+
+    Full connections are as large as the images and the classes that they were made for.
+    """
+    image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    try:
+        jax.eval_shape(lambda held, x: module.apply(held, x, train=False), variables, image)
+    except ScopeParamShapeError as error:
+        size = "x".join(map(str, shape))
+        found = re.search(r'parameter "(.*?)" in "/(.*?)"', str(error))
+        where = f" ({found[2]}/{found[1]})" if found else ""
+        raise BadInputError(
+            f"the run's weights do not fit images of {size} and these classes{where}; leave "
+            "data.image_size, data.subsample and data.classes as the run has them"
+        ) from None

@@ -28,7 +28,7 @@ from cnn_jax.experiment import (
     complete,
 )
 from cnn_jax.programs import Programs, evaluation, place
-from cnn_jax.restored import load_step
+from cnn_jax.restored import check_fits, load_step
 from cnn_jax.start import with_regime
 from cnn_jax.train import checkpoint, curves, loop, parallel
 from cnn_jax.train.clock import Clock
@@ -265,6 +265,8 @@ def evaluate_run(
         if split not in experiment.parts:
             have = ", ".join(experiment.parts)
             raise BadInputError(f"--split={split}: the run has no such part, only {have}")
+        if overrides:
+            check_fits(experiment.module, variables, experiment.image_shape)
         mesh = parallel.make_mesh()
         alike = parallel.replicated(mesh)
         part = place(experiment.parts[split], mesh)

@@ -47,6 +47,11 @@ def test_training_and_evaluating_from_the_command_line(tmp_path):
     assert measured["examples"] == 359
     assert measured["step"] == result["steps"]
 
+    refused = run("evaluate", f"--workdir={folder}", "--config.data.image_size=9")
+    assert refused.returncode == 2
+    line = "cnn-jax: the run's weights do not fit images of 9x9x1 and these classes (fc1/kernel)"
+    assert refused.stderr.splitlines()[-1].startswith(line)
+
 
 @pytest.mark.parametrize(
     ("flags", "line"),

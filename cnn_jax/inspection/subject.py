@@ -143,7 +143,7 @@ def open_run(
     """
     folder = Path(folder)
     module, variables, config, step = load_step(folder, step)
-    config = with_data(config, overrides)
+    config = with_data(module, variables, config, overrides)
     # Whatever a run computes in, it is looked at in float32.
     if config.train.precision != "float32":
         module = module.clone(dtype=jnp.float32)
