@@ -34,6 +34,8 @@ def cache_dir() -> Path:
 
 def folder(name: str, field: str) -> Path:
     """Return a folder by the name that ``field`` gives it, ``~`` and ``~user`` replaced."""
+    if "\0" in name:
+        raise BadInputError(f"{field}: {name!r} is no name of a folder")
     try:
         return Path(name).expanduser()
     except RuntimeError:

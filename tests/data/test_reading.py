@@ -10,7 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from cnn_jax.data import reading, sources
+from cnn_jax.data import catalogue, reading, sources
 from cnn_jax.data.parts import Part, Stream
 from cnn_jax.data.reading import Wanted
 from cnn_jax.errors import BadInputError
@@ -140,14 +140,19 @@ def test_a_set_prepared_elsewhere_is_read_by_name_or_by_folder(theirs, where):
 
 
 def test_the_newest_version_and_a_named_config_are_found(theirs, tmp_path):
-    from cnn_jax.data import catalogue
-
     for version in ("a/9.0.0", "a/10.0.0", "b/small/1.0.0"):
         (tmp_path / version).mkdir(parents=True)
         (tmp_path / version / "dataset_info.json").write_text("{}")
     assert catalogue.find("a", tmp_path) == tmp_path / "a/10.0.0"
     assert catalogue.find("b/small", tmp_path) == tmp_path / "b/small/1.0.0"
     assert catalogue.find("c", tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../catalogue/theirs", "a\0"])
+def test_a_name_is_no_way_to_some_set(theirs, name):
+    assert catalogue.find(str(theirs / "theirs"), theirs) is None
+    with pytest.raises(BadInputError, match="no set of that name is prepared"):
+        sources.load(name, str(theirs))
 
 
 def test_a_set_that_is_not_prepared_says_how(tmp_path):

@@ -185,3 +185,30 @@ def test_a_cache_that_cannot_be_written_is_named(folder, monkeypatch):
     monkeypatch.setenv("CNN_JAX_CACHE", os.fspath(folder / "train/a/0.png"))
     with pytest.raises(BadInputError, match="cannot prepare folder in"):
         sources.load("folder", str(folder))
+
+
+@pytest.mark.parametrize(
+    ("directory", "line"),
+    [
+        ("~nobody_of_this_name/sets", "data.dir: '~nobody_of_this_name/sets' names the home of"),
+        ("a\0b", "data.dir: .* is no name of a folder"),
+        ("x" * 300, "data.dir: '.*' cannot be read: File name too long"),
+        ("a file", r"data\.dir: cannot prepare digits in .*: Not a directory"),
+    ],
+)
+def test_a_place_that_cannot_be_is_one_line(tmp_path, monkeypatch, directory, line):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a file").write_text("x")
+    with pytest.raises(BadInputError, match=line) as caught:
+        sources.load("digits", directory)
+    assert "\n" not in str(caught.value)
+
+
+def test_home_is_where_a_tilde_stands(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("CNN_JAX_CACHE", "~/own")
+    assert len(sources.load("folder", "~/images").train) == 16
+    assert sorted(path.name[:6] for path in (tmp_path / "own").iterdir()) == ["decode", "folder"]
+    monkeypatch.setenv("CNN_JAX_CACHE", "~nobody_of_this_name")
+    with pytest.raises(BadInputError, match=r"CNN_JAX_CACHE: .* names the home of nobody here"):
+        sources.load("folder", str(folder))
