@@ -39,6 +39,10 @@ def with_data(
             raise BadInputError(
                 f"data.{name} is {given}; the network takes {channels} channels, a number for each"
             )
+    if config.data.image_size is None:
+        raise BadInputError(
+            f"data.image_size is unset; images are resized to it, {shape[0]}x{shape[1]} in training"
+        )
     if input_shape(config) != shape:
         check_fits(module, variables, input_shape(config))
     return config

@@ -1,5 +1,6 @@
 """`search-images`: an index of images as a layer sees them, and the nearest to a query."""
 
+import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from cnn_jax.inspection import Subject
 from cnn_jax.inspection.subject import BATCH, colours, pixels_of
 from cnn_jax.predict import read_images
 from cnn_jax.train.logging import TEST
+
+EXACT, FAISS = "exact", "faiss"
 
 
 def search_images(
@@ -51,6 +54,7 @@ def search_images(
     file = Path(file)
     if top < 1:
         raise BadInputError(f"--top={top}: it has to be at least 1")
+    _check_method(method)
     if sheet is not None:
         _check_sheet(Path(sheet), queries)
     if file.exists():
@@ -77,6 +81,13 @@ def search_images(
         yield from found
         if sheet is not None:
             contact_sheet(index, subject, found, Path(sheet))
+
+
+def _check_method(method: str) -> None:
+    if method not in (EXACT, FAISS):
+        raise BadInputError(f"--method={method}: there is {EXACT}, {FAISS}")
+    if method == FAISS and importlib.util.find_spec("faiss") is None:
+        raise BadInputError("--method=faiss needs FAISS: pip install faiss-cpu")
 
 
 def _check_sheet(sheet: Path, queries: Sequence[str]) -> None:
@@ -150,14 +161,10 @@ def search(index: Index, queries: np.ndarray, k: int, method: str) -> tuple[np.n
     faster on millions of images and may miss some.
     """
     k = min(k, len(index.vectors))
-    if method == "exact":
+    if method == EXACT:
         return nearest(index.vectors, queries, k)
-    if method != "faiss":
-        raise BadInputError(f"--method={method}: there is exact, faiss")
-    try:
-        import faiss  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise BadInputError("--method=faiss needs FAISS: pip install faiss-cpu") from None
+    import faiss  # pyright: ignore[reportMissingImports]
+
     graph = faiss.IndexHNSWFlat(index.vectors.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
     graph.hnsw.efConstruction, graph.hnsw.efSearch = 80, 64
     graph.add(index.vectors)
@@ -206,7 +213,7 @@ def measure(index: Index, subject: Subject, k: int, method: str) -> dict[str, An
         _, near = nearest(raw, raw[own], min(k + 1, len(labels)))
         plain = without_self(own.tolist(), near, k)
         found[f"precision@{k} of raw pixels"] = precision(labels, labels[own], plain)
-    if method != "exact":
+    if method != EXACT:
         _, other = search(index, index.vectors[own], k + 1, method)
         same = [len({*a} & {*b}) for a, b in zip(exact.tolist(), other.tolist(), strict=True)]
         found[f"recall of {method}"] = float(np.mean(same)) / exact.shape[1]

@@ -87,6 +87,7 @@ def test_what_cannot_be_predicted_is_named(run, images, tmp_path, capsys):
         ([str(tmp_path / "none.png")], "none.png': No such file"),
         ([str(tmp_path)], "Is a directory"),
         ([images[0], "--top=0"], "--top=0"),
+        ([images[0], "--config.data.image_size=None"], "data.image_size is unset"),
         ([images[0], "--config.data.image_size=9"], "do not fit images of 9x9x1"),
         ([images[0], "--config.seed=1"], "only --config.data.FIELD can be set"),
         ([images[0], "--config.data.std=(1.,1.)"], "takes 1 channels, a number for each"),

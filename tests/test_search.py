@@ -86,6 +86,7 @@ def test_another_network_and_other_files_are_refused(place, tmp_path, capsys, mo
         ([f"--index={tmp_path / 'no/where'}"], "is not a folder"),
         ([f"--index={index}", "--method=faiss", query], "pip install faiss-cpu"),
         ([f"--index={index}", "--method=annoy", query], "there is exact, faiss"),
+        ([f"--index={tmp_path / 'new'}", "--method=annoy"], "there is exact, faiss"),
         ([f"--index={index}", "--top=0"], "--top=0"),
         ([f"--index={index}", "--sheet=x.png"], "takes the images to look for"),
         ([f"--index={index}", "--sheet=x.bmp", query], "has to be a PNG file"),
