@@ -35,6 +35,7 @@ FLOORS = [
     {"models", "data", "train"},
     {"analysis", "transfer"},
     {"config"},
+    {"settled"},
     {"workdir", "experiment"},
     {"restored", "memory_estimate"},
     {"start"},

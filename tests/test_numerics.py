@@ -9,6 +9,7 @@ from cnn_jax import config as configs
 from cnn_jax import workdir
 from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import load_config
+from cnn_jax.records import UnreadableFileError
 
 LENET = "configs/lenet5_digits.py"
 APPLYING = {
@@ -87,3 +88,51 @@ def test_a_field_unset_where_the_models_default_is_another_stays_unset(tmp_path)
     held = workdir.read_config(tmp_path)
     assert held is not None
     assert held.model.shortcut is None
+
+
+def in_section(section, **fields):
+    return lambda held: held[section].update(fields)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda held: held.update(seed="0"), "Expected int, got str - at seed"),
+        (lambda held: held.pop("optim"), "missing required field optim"),
+        (lambda held: held.update(optim=3), "Expected object, got int - at optim"),
+        (lambda held: held.update(speed=3), "config field 'speed' does not exist"),
+        (in_section("optim", momentun=1), "did you mean 'optim.momentum'?"),
+        (in_section("optim", momentum="0.9"), "'optim.momentum' takes a float, not '0.9'"),
+        (in_section("optim", momentum=None), "'optim.momentum' is None"),
+        (in_section("optim", momentum=-3), "'optim.momentum' is -3.0"),
+        (in_section("data", mean=["a"]), "'data.mean' is ('a',)"),
+        (in_section("data", image_size={"a": 1}), "did you mean 'data.image_size'?"),
+        (in_section("model", name="lenet"), "unknown model 'lenet'"),
+        (in_section("model", dropout=[1]), "'model.dropout' takes a float, not [1]"),
+        (in_section("model", depth=1), "'model.depth' does not exist"),
+        (lambda held: held.update(format=9), "format 9, newer than 2"),
+    ],
+)
+def test_what_a_config_json_may_not_hold_is_named(tmp_path, change, line):
+    workdir.create(tmp_path, load_config(LENET))
+    as_before_numbers(tmp_path)
+    file = tmp_path / workdir.CONFIG
+    held = json.loads(file.read_text())
+    change(held)
+    file.write_text(json.dumps(held))
+    with pytest.raises(UnreadableFileError) as told:
+        workdir.read_config(tmp_path)
+    assert line in str(told.value)
+    assert "config.json" in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_run_of_before_that_names_steps_and_epochs_took_its_steps(tmp_path):
+    config = load_config(LENET, ["--config.train.steps=7"])
+    workdir.create(tmp_path, config)
+    as_before_numbers(tmp_path)
+    file = tmp_path / workdir.CONFIG
+    held = json.loads(file.read_text())
+    held["train"]["epochs"] = 60.0
+    file.write_text(json.dumps(held))
+    assert workdir.check_same(tmp_path, config)

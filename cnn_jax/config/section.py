@@ -28,6 +28,10 @@ class Section(ConfigDict):
             value = FieldReference(None, field_type=self._kind(key))
         super().__setitem__(key, value)
 
+    def __repr__(self) -> str:
+        """Return the fields as a dict writes them, on one line."""
+        return repr({name: self[name] for name in self})
+
     def _kind(self, key: Any) -> type:
         """Return the type of a field, ``object`` of one that is not there yet."""
         return self.get_type(key) if key in self else object
