@@ -1,5 +1,6 @@
 """Weights from elsewhere as a run's folder, which evaluation and prediction take."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,23 +8,27 @@ from cnn_jax import config as configs
 from cnn_jax import models, workdir
 from cnn_jax.errors import BadInputError
 from cnn_jax.train.checkpoint import Checkpoints
-from cnn_jax.transfer.state_dict import read_state_dict
+from cnn_jax.transfer import transform_input as choice
 from cnn_jax.transfer.torch_names import naming
-from cnn_jax.transfer.weights import convert
+from cnn_jax.transfer.weights import convert, read_tensors
 
 # The constants that torchvision's networks, and the CIFAR networks in their wake, were trained
 # with: mean and standard deviation of ImageNet's pixels in 0..1, by channel.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def import_run(name: str, file: str | Path, folder: str | Path) -> dict[str, Any]:
+def import_run(
+    name: str, file: str | Path, folder: str | Path, *, transform_input: bool | None = None
+) -> dict[str, Any]:
     """Make a run in ``folder`` of the network ``name`` with PyTorch's weights in ``file``.
 
     The run takes its data from the overrides of the command that reads it. Images are normalised
-    by ImageNet's statistics, by channel as far as the network has them.
+    by ImageNet's statistics, by channel as far as the network has them. Whether googlenet and
+    inception_v3 convert them further, ``transform_input``, is as ``import_weights`` has it, and
+    goes to stderr.
 
     Returns:
-        ``model``, ``classes`` and ``channels`` of the network.
+        ``model``, ``classes`` and ``channels`` of the network; ``transform_input`` if it has it.
 
     Raises:
         BadInputError: the weights do not fit, or the folder holds a run.
@@ -32,8 +37,13 @@ def import_run(name: str, file: str | Path, folder: str | Path) -> dict[str, Any
     workdir.check_writable(folder)
     if workdir.read_config(folder) is not None:
         raise BadInputError(f"--workdir: {str(folder)!r} holds a run; choose another folder")
-    layout, tensors = naming(name), read_state_dict(file)
-    module, variables = convert(name, tensors, layout, str(file))
+    layout = naming(name)
+    tensors = read_tensors(layout, file)
+    fields: dict[str, Any] = {}
+    if transform_input is not None:
+        fields[choice.FIELD] = transform_input
+    fields, told = choice.chosen(name, layout, tensors, fields)
+    module, variables = convert(name, tensors, layout, str(file), **fields)
     height, width, _ = models.image_shape(name)
     channels = tensors[f"{layout.stem}.weight"].shape[1]
     config = configs.base_config()
@@ -48,4 +58,7 @@ def import_run(name: str, file: str | Path, folder: str | Path) -> dict[str, Any
     workdir.create(folder, config)
     with Checkpoints(folder / workdir.CHECKPOINTS) as kept:
         kept.save_network(variables)
-    return {"model": name, "classes": config.data.classes, "channels": channels}
+    if told is not None:
+        print(told, file=sys.stderr)
+    made = {"model": name, "classes": config.data.classes, "channels": channels}
+    return made | ({choice.FIELD: fields[choice.FIELD]} if choice.FIELD in fields else {})

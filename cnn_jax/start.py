@@ -25,12 +25,12 @@ from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import Experiment
 from cnn_jax.restored import load_step
 from cnn_jax.train.state import Variables
-from cnn_jax.transfer import bundle
+from cnn_jax.transfer import bundle, transform_input
 from cnn_jax.transfer.graft import graft
 from cnn_jax.transfer.regimes import Rule, resolve, shapes_of, stages
-from cnn_jax.transfer.state_dict import SUFFIXES, read_state_dict
+from cnn_jax.transfer.state_dict import SUFFIXES
 from cnn_jax.transfer.torch_names import naming
-from cnn_jax.transfer.weights import convert
+from cnn_jax.transfer.weights import convert, read_tensors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Source:
     variables: Any
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     def digest(self) -> str:
         """Return a digest of the weights, whatever file they came in."""
@@ -71,7 +72,8 @@ def read_source(config: Config) -> Source:
     path = Path(name)
     if path.is_dir():
         _, variables, held, _ = load_step(path, None, flag="init.source")
-        return Source(name, jax.device_get(variables), held.data.mean, held.data.std)
+        notes = _converted_otherwise(held, config)
+        return Source(name, jax.device_get(variables), held.data.mean, held.data.std, notes)
     if not path.exists():
         raise BadInputError(f"init.source: {name!r} does not exist")
     try:
@@ -83,10 +85,22 @@ def read_source(config: Config) -> Source:
         model = fields.pop("name")
         fields.pop("aux", None)  # the file knows whether it has auxiliary heads
         layout = naming(model)
-        _, variables = convert(model, read_state_dict(path), layout, name, **fields)
+        tensors = read_tensors(layout, path)
+        flag = f"--config.model.{transform_input.FIELD}"
+        fields, told = transform_input.chosen(model, layout, tensors, fields, flag=flag)
+        _, variables = convert(model, tensors, layout, name, **fields)
     except BadInputError as error:
         raise BadInputError(f"init.source: {error}") from None
-    return Source(name, jax.device_get(variables))
+    return Source(name, jax.device_get(variables), notes=() if told is None else (told,))
+
+
+def _converted_otherwise(held: Config, config: Config) -> tuple[str, ...]:
+    """Return a note where a run's network takes its images otherwise than the one it starts."""
+    field = transform_input.FIELD
+    there, here = held.model.get(field), config.model.get(field)
+    if there is None or here is None or there == here:
+        return ()
+    return (f"images are converted otherwise: model.{field} is {there} there, {here} here",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,7 +186,7 @@ def _taken(
     found, variables = graft(
         source.variables, target, network, config.init.restart, repr(source.name)
     )
-    notes = []
+    notes = list(source.notes)
     for name, there in (("mean", source.mean), ("std", source.std)):
         here = config.data[name]
         if there is None or here is None:

@@ -18,6 +18,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--from", required=True, dest="file", type=flags.path, metavar="FILE", help=about
     )
     flags.add_workdir(parser)
+    parser.add_argument(
+        "--transform_input",
+        choices=("true", "false"),
+        help="googlenet, inception_v3: images are converted to (value - .5) / .5, as torchvision's "
+        "trained ones convert them; as the weights say if unset, else true",
+    )
 
 
 def run(arguments: argparse.Namespace, rest: list[str]) -> int:
@@ -26,10 +32,12 @@ def run(arguments: argparse.Namespace, rest: list[str]) -> int:
     from cnn_jax.imported import import_run
     from cnn_jax.transfer import import_report
 
-    made = import_run(arguments.model, arguments.file, arguments.workdir)
+    choice = None if arguments.transform_input is None else arguments.transform_input == "true"
+    made = import_run(arguments.model, arguments.file, arguments.workdir, transform_input=choice)
     print(json.dumps(made | {"workdir": arguments.workdir}))
+    same = {name: value for name, value in made.items() if name == "transform_input"}
     try:
-        rows = import_report(arguments.model, arguments.file)
+        rows = import_report(arguments.model, arguments.file, **same)
     except BadInputError as error:
         print(f"not compared layer by layer: {error}", file=sys.stderr)
         return 0

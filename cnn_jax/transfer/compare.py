@@ -7,10 +7,11 @@ import flax.traverse_util
 import jax
 import numpy as np
 
+from cnn_jax.errors import BadInputError
+from cnn_jax.transfer import transform_input
 from cnn_jax.transfer.reference import reference_network
-from cnn_jax.transfer.state_dict import read_state_dict
 from cnn_jax.transfer.torch_names import naming
-from cnn_jax.transfer.weights import convert
+from cnn_jax.transfer.weights import convert, read_tensors
 
 
 class LayerDifference(NamedTuple):
@@ -35,12 +36,20 @@ def import_report(
     inference in float32. The rows come in the order of execution; the last one is the logits,
     ``path`` being ''. Takes PyTorch, and torchvision except for CIFAR ResNets.
 
+    PyTorch's network is built with the same ``transform_input`` as ours, given or found as
+    ``import_weights`` finds it: the report shows that both compute the same, and not which of the
+    two the weights were trained with.
+
     Raises:
-        BadInputError: as ``import_weights``, or PyTorch is missing.
+        BadInputError: as ``import_weights``, other than 3 channels, or PyTorch is missing.
     """
     layout = naming(name)
-    tensors = read_state_dict(file)
+    tensors = read_tensors(layout, file)
+    fields, _ = transform_input.chosen(name, layout, tensors, fields)
     module, variables = convert(name, tensors, layout, str(file), **fields)
+    channels = tensors[f"{layout.stem}.weight"].shape[1]
+    if channels != 3:
+        raise BadInputError(f"PyTorch's {name} takes 3 channels, and these weights {channels}")
     options = {
         key: value
         for key in ("num_classes", "aux", "transform_input", "shortcut")

@@ -6,7 +6,7 @@ path such as stage2_block1/proj becomes layer2.0.downsample.0.
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from cnn_jax.errors import BadInputError
 from cnn_jax.models import constructor, resnet, squeezenet, vgg
@@ -27,6 +27,7 @@ class Naming:
         aux: the start of the auxiliary heads' names, where there may be some.
         flattened: pixels on a side of the maps that the named dense layers take, flattened
             channels first by PyTorch and last by us.
+        aliases: other names that some of the modules go by, to the usual ones.
     """
 
     module: Names
@@ -35,6 +36,26 @@ class Naming:
     size: int = 224
     aux: str | None = None
     flattened: dict[Path, int] = dataclasses.field(default_factory=dict)
+    aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def anchors(self) -> list[tuple[str, str]]:
+        """Return sets of tensors' names of which every file of this network has one."""
+        heads = [self.head, *(name for name, usual in self.aliases.items() if usual == self.head)]
+        return [(f"{self.stem}.weight", f"{head}.weight") for head in heads]
+
+    def usual(self, key: str) -> str:
+        """Return a tensor's usual name."""
+        module, _, leaf = key.rpartition(".")
+        return f"{self.aliases.get(module, module)}.{leaf}"
+
+
+# timm's VGG has convolutions over the whole map where the paper has dense layers.
+_TIMM_VGG = {
+    "pre_logits.fc1": "classifier.0",
+    "pre_logits.fc2": "classifier.3",
+    "head.fc": "classifier.6",
+}
 
 
 def _dense(path: Path, places: tuple[int, int, int]) -> str:
@@ -141,7 +162,9 @@ def _namings() -> dict[str, Naming]:
         "inception_v3": Naming(_inception_v3, "fc", "Conv2d_1a_3x3.conv", 299, aux="AuxLogits."),
     }
     for name in vgg.VARIANTS:
-        known[name] = Naming(_vgg(name), "classifier.6", "features.0", flattened={("fc6",): 7})
+        known[name] = Naming(
+            _vgg(name), "classifier.6", "features.0", flattened={("fc6",): 7}, aliases=_TIMM_VGG
+        )
     for name in ("squeezenet1_0", "squeezenet1_1"):
         known[name] = Naming(_squeezenet(name), "classifier.1", "features.0")
     for name, build in resnet.VARIANTS.items():

@@ -1,6 +1,7 @@
 """Networks with weights that were trained in PyTorch."""
 
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from cnn_jax import models
 from cnn_jax.errors import BadInputError
+from cnn_jax.transfer import transform_input
 from cnn_jax.transfer.state_dict import read_state_dict
 from cnn_jax.transfer.torch_names import Naming, Path, naming
 
@@ -32,9 +34,10 @@ def import_weights(
 
     Takes torchvision's alexnet, vgg, googlenet, inception_v3, resnet and squeezenet, and the
     CIFAR ResNets whose shortcuts are padded half before, half after. The number of classes, of
-    input channels and the presence of auxiliary heads come from the file. googlenet and
-    inception_v3 convert their input as torchvision's trained networks do, unless
-    ``transform_input=False``.
+    input channels and the presence of auxiliary heads come from the file. Whether googlenet and
+    inception_v3 convert their input ("transform_input") does not: ``transform_input=True`` or
+    ``False`` says so; without it, it is what the weights say where they clearly do, else True, as
+    torchvision's trained networks have it. Which one, and why, goes to stderr.
 
     Args:
         name: a model of ``cnn_jax.models.MODELS``.
@@ -48,7 +51,28 @@ def import_weights(
         BadInputError: an unreadable file, or a tensor that is missing, surplus or misshapen.
     """
     layout = naming(name)
-    return convert(name, read_state_dict(file), layout, str(file), **fields)
+    tensors = read_tensors(layout, file)
+    fields, told = transform_input.chosen(name, layout, tensors, fields)
+    if told is not None:
+        print(told, file=sys.stderr)
+    return convert(name, tensors, layout, str(file), **fields)
+
+
+def read_tensors(layout: Naming, file: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Return a file's tensors by the usual names of the network's layout.
+
+    Raises:
+        BadInputError: as ``read_state_dict``, or a tensor is there under two names.
+    """
+    tensors: dict[str, np.ndarray] = {}
+    for key, value in read_state_dict(file, has=layout.anchors).items():
+        usual = layout.usual(key)
+        if usual in tensors:
+            raise BadInputError(f"{file}: has {usual!r} twice, once as {key!r}")
+        if usual != key and value.ndim == 4:  # [O, C, kh, kw] over a whole map is a dense layer
+            value = value.reshape(len(value), -1)
+        tensors[usual] = value
+    return tensors
 
 
 def convert(
@@ -93,8 +117,10 @@ def _module(
     """Return the network that the tensors' shapes ask for, and its number of input channels."""
     for key in (f"{layout.head}.weight", f"{layout.stem}.weight"):
         if key not in tensors or tensors[key].ndim < 2:
+            there = ", ".join(map(repr, list(tensors)[:3])) or "none"
             raise BadInputError(
-                f"{source}: has no tensor {key!r} for {name}; are these its weights?"
+                f"{source}: has no tensor {key!r} for {name}; are these its weights? There are "
+                f"{there}{', ...' if len(tensors) > 3 else ''}"
             )
     classes = tensors[f"{layout.head}.weight"].shape[0]
     channels = tensors[f"{layout.stem}.weight"].shape[1]
@@ -103,7 +129,7 @@ def _module(
     if layout.aux is not None:
         found["aux"] = any(key.startswith(layout.aux) for key in tensors)
     if "transform_input" in known:
-        found["transform_input"] = channels == 3
+        found["transform_input"] = channels == 3  # torchvision's, unless the caller chose
     return models.create(name, **{**found, **fields}), channels
 
 
