@@ -131,3 +131,36 @@ def test_a_measured_cost_is_brought_to_one():
 def test_tuples_stay_as_close_to_proportional_as_the_tolerance_allows():
     found = search(lambda w: 9.0 * w[0] * w[1] + w[1] ** 2, (8, 16), 9 * 21 * 42 + 42**2, 0.01)
     assert found == (21, 42)
+
+
+def test_a_layer_that_is_not_there_stays_away():
+    def priced(w) -> float:
+        assert w[1] == 0
+        return 9.0 * w[0] * w[2] + w[2] ** 2
+
+    assert search(priced, (8, 0, 16), 9 * 21 * 42 + 42**2, 0.01) == (21, 0, 42)
+
+
+def test_a_stage_without_blocks_stays_without():
+    stages = {"model.stages": (1, 0, 1), "model.bottleneck": True, "model.shortcut": "B"}
+    arm = made(RESNET | SMALL | stages)
+    found = budget.solve(
+        arm, made(RESNET | SMALL), Match("params", "model.stages", tolerance=0.5), DATA
+    )
+    assert found.value[1] == 0
+
+
+@pytest.mark.parametrize(
+    "start", [(), (0, 0), (8, -4), (8, 1.5), (8, True), -8, 0, True, "8", None]
+)
+def test_what_cannot_be_scaled_is_refused(start):
+    with pytest.raises(BadInputError, match="a number above 0, or a tuple of whole ones, not"):
+        search(lambda value: 1.0, start, 2.0, 0.01)
+
+
+@pytest.mark.parametrize("costs", [(1.0, float("nan")), (float("nan"), 1.0)])
+def test_a_measured_cost_that_is_no_number_matches_nothing(costs):
+    control, arm = made(PLAIN | SMALL), made(PLAIN | SMALL)
+    match = Match("step_time", "model.widths")
+    with pytest.raises(BadInputError, match=r"nan% away|no step_time"):
+        budget.solve(*(arm, control, match, DATA), cost=lambda x: costs[x is not control])
