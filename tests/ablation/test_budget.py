@@ -141,15 +141,6 @@ def test_a_layer_that_is_not_there_stays_away():
     assert search(priced, (8, 0, 16), 9 * 21 * 42 + 42**2, 0.01) == (21, 0, 42)
 
 
-def test_a_stage_without_blocks_stays_without():
-    stages = {"model.stages": (1, 0, 1), "model.bottleneck": True, "model.shortcut": "B"}
-    arm = made(RESNET | SMALL | stages)
-    found = budget.solve(
-        arm, made(RESNET | SMALL), Match("params", "model.stages", tolerance=0.5), DATA
-    )
-    assert found.value[1] == 0
-
-
 @pytest.mark.parametrize(
     "start", [(), (0, 0), (8, -4), (8, 1.5), (8, True), -8, 0, True, "8", None]
 )

@@ -114,10 +114,13 @@ def test_factors_that_are_none_and_arms_that_are_their_control(arm, line, tmp_pa
 
 
 def test_another_network_may_differ_in_its_whole_section(tmp_path, monkeypatch):
-    other = Arm("lenet", {"model.name": "lenet5", "data.image_size": 32}, "narrow")
-    other = dataclasses.replace(other, factor=["model", "data.image_size"])
+    base = tiny.config()
+    base.data.image_size = 32
+    del base.model.hidden
+    lenet = Arm("lenet", {"model.name": "lenet5"}, "narrow", ["model"])
+    study = dataclasses.replace(declare(lenet), base=base)
     with pytest.raises(AssertionError, match="the data were read"):
-        planned(declare(other), tmp_path, monkeypatch)
+        planned(study, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("preset", ["smoke", "short", "paper"])
