@@ -107,7 +107,7 @@ def test_summary_as_a_table_and_as_json(capsys):
         (["--model=lenet5", "--input=32x32"], "--input is H,W,C"),
         (["--model=lenet5", "--input=32,32"], "input is H,W,C"),
         (["--model=lenet5", "--input=8,8,1"], "at least"),
-        (["--model=lenet5", "--classes=0"], "num_classes"),
+        (["--model=lenet5", "--classes=0"], "--classes"),
         (["--model=lenet5", "--inputs=1"], "unknown argument"),
     ],
 )

@@ -91,19 +91,33 @@ def declared(name: str) -> Mapping[str, tuple[ranges.Range | None, bool]]:
     }
 
 
+def _is_choice(allowed: ranges.Range) -> bool:
+    """Return whether a range is of some kinds, such as those of shortcuts."""
+    if isinstance(allowed, ranges.Said):
+        allowed = allowed.range
+    return isinstance(allowed, ranges.OneOf) and not isinstance(allowed.values[0], bool)
+
+
 def create(name: str, *, num_classes: int, **values: Any) -> nn.Module:
     """Build the network ``name`` with ``num_classes`` outputs.
 
     ``values`` are the constructor's own fields, and ``dtype``, the type it computes in. Raises
-    ``BadInputError`` for an unknown model or field, or no classes.
+    ``BadInputError`` for an unknown model or field, a number or flag outside its range, or no
+    classes; a kind of layer that there is not is refused when the network is called.
     """
-    known = fields(name)
-    if not isinstance(num_classes, int) or num_classes < 1:
+    known = declared(name)
+    if not ranges.whole(1).holds(num_classes):
         raise BadInputError(f"num_classes is an int >= 1, not {num_classes!r}")
-    for field in values:
-        if field not in known and field != "dtype":
+    for field, value in values.items():
+        if field == "dtype":
+            continue
+        if field not in known:
             near = difflib.get_close_matches(field, known, n=3) or sorted(known)
             raise BadInputError(
                 f"model {name!r} has no field {field!r}; it has {', '.join(near) or 'none'}"
             )
-    return constructor(name)(num_classes=num_classes, **values)
+        allowed, optional = known[field]
+        # One of some kinds is refused by the layer that has them, whose words say of what.
+        if allowed is not None and not _is_choice(allowed):
+            ranges.check(f"model.{field}", value, allowed, optional=optional)
+    return constructor(name)(num_classes=int(num_classes), **values)

@@ -1,16 +1,15 @@
 """MobileNet v1 (Howard et al. 2017, table 1)."""
 
 from functools import partial
-from typing import Annotated
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers, ops, ranges
+from cnn_jax import layers, ops
 from cnn_jax.blocks.separable import DepthwiseConv, SeparableBlock
 from cnn_jax.errors import BadInputError
-from cnn_jax.models.inputs import require_size
+from cnn_jax.models.inputs import Factor, require_size
 
 # Output channels and stride of the thirteen blocks after the first convolution.
 BLOCKS = (
@@ -34,7 +33,7 @@ class MobileNetV1(nn.Module):
     """
 
     num_classes: int
-    width: Annotated[float, ranges.at_least(1 / 32, high=1024)] = 1.0
+    width: Factor = 1.0
     separable: bool = True
     dtype: layers.Dtype = jnp.float32
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from cnn_jax import models
@@ -133,6 +134,27 @@ def test_an_unknown_field_names_those_there_are():
 def test_a_fields_bad_value_is_named(name, values, message):
     with pytest.raises(BadInputError, match=message):
         trace(name, 70, **values)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_defaults_are_in_their_ranges_and_numbers_beyond_them_are_refused(name):
+    assert create(name, num_classes=cast(int, np.int64(3)), **fields(name)) is not None
+    kinds = {"version", "groups"}  # whose layers refuse what they have not
+    for field, default in fields(name).items():
+        allowed, _ = models.declared(name)[field]
+        assert allowed is not None, "every field declares what it takes"
+        for wrong in (float("nan"), -1, object()):
+            assert not allowed.holds(wrong)
+            if isinstance(default, (int, float, tuple)) and field not in kinds:
+                line = rf"^model\.{field} is .*; it has to be [^\n]*$"
+                with pytest.raises(BadInputError, match=line):
+                    create(name, num_classes=3, **{field: wrong})
+
+
+@pytest.mark.parametrize("classes", [0, -1, True, 2.0, "3", None])
+def test_a_number_of_classes_that_is_none_is_refused(classes):
+    with pytest.raises(BadInputError, match="num_classes is an int >= 1, not"):
+        create("mlp", num_classes=classes)
 
 
 def test_images_without_a_batch_axis_are_refused():
