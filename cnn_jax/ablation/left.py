@@ -37,8 +37,10 @@ def read_cells(plan: Plan, folder: Path) -> Stored:
     for cell in plan.cells:
         place = cells.place(folder, cell)
         try:
-            outcome, norms = cells.outcome(place, cell), cells.gradient_norms(place)
+            # One that diverged in its last step may have a result; it failed all the same.
             failed = cells.failure(place) if cells.state(place) == cells.FAILED else None
+            outcome = None if failed is not None else cells.outcome(place, cell)
+            norms = cells.gradient_norms(place)
         except UnreadableFileError as error:
             failures.append(f"{cell.folder} is left out, --retry trains it anew: {error}")
             continue

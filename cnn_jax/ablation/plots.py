@@ -73,7 +73,7 @@ def _curves(figure: Any, arms: Sequence[ArmPlan], outcomes: Outcomes) -> None:
             by_step: dict[int, list[float]] = {}
             for outcome in outcomes[arm.name].values():
                 for line in outcome.curve:
-                    if line["split"] == split and line["accuracy"] is not None:
+                    if line["split"] == split and line.get("accuracy") is not None:
                         by_step.setdefault(line["step"], []).append(100 * (1 - line["accuracy"]))
             if not by_step:
                 continue

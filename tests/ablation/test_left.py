@@ -73,19 +73,19 @@ def changed(place: Path, **fields: Any) -> None:
     cells.finished.write(place, wanted["cell"], cells.FILES)
 
 
-@pytest.mark.parametrize("how", ["failed", "no finite loss"])
+@pytest.mark.parametrize("how", ["failed", "failed with a result", "no finite loss"])
 def test_a_network_that_diverged_is_an_outcome(how, study, capsys):
     plan = Plan.read(study)
     cell = next(cell for cell in plan.cells if (cell.arm, cell.seed) == ("wide", 1))
     place = cells.place(study, cell)
-    if how == "failed":
-        (place / "result.json").unlink()
+    if how != "no finite loss":
+        (place / ("result.json" if how == "failed" else "finished.json")).unlink()
         cells.note_failure(place, "DivergedError: the loss is not finite", diverged=True)
     else:
         numbers = json.loads((place / "result.json").read_text())["metrics"]["test"]
         changed(place, test=numbers | {"loss": None})
     status = main(tiny.brief, [f"--workdir={study}", "--report_only"])
-    assert status == (1 if how == "failed" else 0)
+    assert status == (0 if how == "no finite loss" else 1)
     assert "wide against narrow: diverged: wide diverged with seed 1" in capsys.readouterr().out
     report = (study / "report.md").read_text()
     assert "3 of 4 cells are finished, 1 diverged." in report
