@@ -11,7 +11,7 @@ import optax
 from cnn_jax import keys
 from cnn_jax.batch import Cut, cut
 from cnn_jax.train.loss import cross_entropy
-from cnn_jax.train.metrics import Sums, sums
+from cnn_jax.train.metrics import Sums, predictions, sums
 from cnn_jax.train.partial import Paths, merge, narrow, select, widen
 from cnn_jax.train.state import TrainState, Variables
 
@@ -150,7 +150,7 @@ def _parts(x: jax.Array, count: int) -> jax.Array:
 def make_eval_step(module: nn.Module) -> Callable[[Variables, Batch], tuple[Sums, jax.Array]]:
     """Return the evaluation of a batch: sums over the examples that its mask lets through.
 
-    And the predicted classes, int32 ``[N]``, of all of them.
+    And the predicted classes of all of them, int32 ``[N]``, -1 where the network gives a NaN.
     """
 
     def step(variables: Variables, batch: Batch) -> tuple[Sums, jax.Array]:
@@ -158,7 +158,7 @@ def make_eval_step(module: nn.Module) -> Callable[[Variables, Batch], tuple[Sums
         assert isinstance(logits, jax.Array)
         losses = cross_entropy(logits, batch["label"])
         measured = sums(losses, logits, batch["label"], batch["mask"])
-        return measured, jnp.argmax(logits, axis=1).astype(jnp.int32)
+        return measured, predictions(logits)
 
     return step
 
