@@ -13,6 +13,8 @@ from contextvars import ContextVar
 
 import jax
 
+ESTIMATES = "estimates"  # BatchNorm's statistics of one batch: mean and var by module
+
 
 @dataclasses.dataclass(frozen=True)
 class Cut:
@@ -22,6 +24,9 @@ class Cut:
     stat_batch: int | None = None  # examples that share BatchNorm's statistics; all if None
     axis: str | None = None  # of the devices that hold the other parts; None where there are none
     trained: frozenset[tuple[str, ...]] | None = None  # paths of parameters that train; all if None
+    # Inference, but BatchNorm normalises by the batch and leaves its mean and variance in the
+    # collection ESTIMATES.
+    estimates: bool = False
 
     def freezes(self, module: tuple[str, ...], parameters: tuple[str, ...]) -> bool:
         """Return whether none of a module's own ``parameters`` is trained."""

@@ -36,6 +36,7 @@ from cnn_jax.data import resident
 from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import build_module, input_shape
 from cnn_jax.restored import load_step
+from cnn_jax.train.checkpoint import Step
 from cnn_jax.transfer.bundle import (
     FORMAT,
     METADATA,
@@ -80,13 +81,16 @@ class Exported:
         return outputs
 
 
-def export_run(folder: str | Path, file: str | Path, *, step: int | None = None) -> dict[str, Any]:
+def export_run(
+    folder: str | Path, file: str | Path, *, step: Step = None, ema: bool = False
+) -> dict[str, Any]:
     """Write the network of a run with its weights as one file; return the file's metadata.
 
     Args:
         folder: of any run: finished, interrupted or imported.
         file: to write; one that exists is replaced.
-        step: of the checkpoint; the newest if None.
+        step: of the checkpoint, ``latest`` (also None) or ``best``.
+        ema: the averaged network, of a run with ``optim.ema``.
 
     Raises:
         BadInputError: no such run or step, or a file that cannot be written.
@@ -96,7 +100,7 @@ def export_run(folder: str | Path, file: str | Path, *, step: int | None = None)
         what = "is no file" if file.exists() else f"needs the folder {str(file.parent)!r}"
         what = "is a folder" if file.is_dir() else what
         raise BadInputError(f"--to: {str(file)!r} {what}; give the name of a file to write")
-    _, variables, config, step = load_step(folder, step)
+    _, variables, config, step = load_step(folder, step, ema=ema)
     if config.train.precision == "float64":  # few programs that load it would have that enabled
         config.train.precision = "float32"
         variables = jax.tree.map(lambda x: np.asarray(x, np.float32), variables)

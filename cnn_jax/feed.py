@@ -80,5 +80,16 @@ def passing(
             yield put(batch["image"]), put(batch["label"]), put(batch["mask"])
 
 
+def first(
+    experiment: Experiment, part: Stream, batch_size: int, mesh: Mesh, count: int, seed: int
+) -> Iterator[Any]:
+    """Yield the images of the first ``count`` batches of a run's order, not augmented."""
+    places, put = parallel.own_places(mesh, batch_size), globally(mesh)
+    batches = Batches(part, batch_size, places=places, steps=count, seed=seed)
+    with _ahead(batches, experiment.config.data, 0) as read:
+        for batch in read:
+            yield put(batch["image"])
+
+
 def _ahead(batches: Batches, section: Any, start: int):
     return read_ahead(batches, start, readers=section.threads, workers=section.workers)

@@ -28,7 +28,8 @@ from cnn_jax.data.parts import Stream
 from cnn_jax.dispatch import SEVERAL, Share, several_steps
 from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import Experiment
-from cnn_jax.programs import Data, Programs, Training
+from cnn_jax.inference import Data
+from cnn_jax.programs import Programs, Training
 from cnn_jax.run import train_and_evaluate
 from cnn_jax.train import compilation, loop, metrics, parallel
 from cnn_jax.train.clock import Clock
@@ -104,6 +105,11 @@ class _Lane(Programs):
         """Return the state before the first step."""
         with self._lanes.turn:
             return self._shared.begin(seed, given)
+
+    def estimate(self, variables: Variables, data: Data, seed: int) -> Variables:
+        """Estimate statistics, one lane after the other."""
+        with self._lanes.turn:
+            return self._shared.estimate(variables, data, seed)
 
     def training(self, experiment: Experiment, data: Data, clock: Clock) -> Training:
         """Return how the lane's state is trained: in its place of the stacked one."""

@@ -113,7 +113,7 @@ class BatchNorm(nn.Module):
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, kept)
         running_var = self.variable("batch_stats", "var", jnp.ones, channels, kept)
         how = batch.current()
-        if not train or how.freezes(self.path, ("scale", "bias")):
+        if not (train or how.estimates) or how.freezes(self.path, ("scale", "bias")):
             factor = jax.lax.rsqrt(running_var.value + self.epsilon) * scale
             return ((x - running_mean.value) * factor + bias).astype(self.dtype)
         y, mean, var = ops.batch_norm(
@@ -125,6 +125,10 @@ class BatchNorm(nn.Module):
                 examples = how.stat_batch or x.shape[0] * devices
                 n = examples * (x.size // max(1, x.shape[0] * x.shape[-1]))
                 var = var * (n / max(n - 1, 1))
+            if how.estimates:
+                self.put_variable(batch.ESTIMATES, "mean", mean)
+                self.put_variable(batch.ESTIMATES, "var", var)
+                return y
             keep = self.momentum
             running_mean.value = keep * running_mean.value + (1 - keep) * mean
             running_var.value = keep * running_var.value + (1 - keep) * var

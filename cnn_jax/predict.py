@@ -17,6 +17,7 @@ from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import input_shape
 from cnn_jax.ops.geometry import pair
 from cnn_jax.restored import check_fits, load_step
+from cnn_jax.train.checkpoint import Step
 from cnn_jax.train.state import Variables
 
 BATCH = 64
@@ -105,7 +106,8 @@ def predict(
     folder: str | Path,
     files: Sequence[str | Path],
     *,
-    step: int | None = None,
+    step: Step = None,
+    ema: bool = False,
     top: int = 5,
     names: str | Path | None = None,
     overrides: Sequence[str] = (),
@@ -115,7 +117,8 @@ def predict(
     Args:
         folder: of the run.
         files: images.
-        step: of the checkpoint; the newest if None.
+        step: of the checkpoint, ``latest`` (also None) or ``best``.
+        ema: the averaged network, of a run with ``optim.ema``.
         top: how many classes.
         names: a text file with the classes' names; those that the run knows if None.
         overrides: ``--config.data.FIELD=VALUE``: another size or normalisation.
@@ -129,7 +132,7 @@ def predict(
     """
     if top < 1:
         raise BadInputError(f"--top={top}: it has to be at least 1")
-    module, variables, config, _ = load_step(Path(folder), step)
+    module, variables, config, _ = load_step(Path(folder), step, ema=ema)
     config = with_data(module, variables, config, overrides)
     section = config.data
     known = workdir.read_classes(Path(folder))

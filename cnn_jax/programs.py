@@ -1,4 +1,4 @@
-"""Programs: training and evaluation compiled for the devices, under jit or pmap."""
+"""Programs: training compiled for the devices, under jit or pmap, and what measures it."""
 
 import bisect
 import dataclasses
@@ -7,22 +7,20 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from cnn_jax import dispatch, distributed, feed, keys, native
+from cnn_jax import dispatch, distributed, feed, keys
 from cnn_jax.data import resident
-from cnn_jax.data.cache import cache_dir
-from cnn_jax.data.parts import Part, Stream
+from cnn_jax.data.parts import Stream
 from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import Experiment
-from cnn_jax.train import compilation, loop, metrics, parallel, state, step
+from cnn_jax.inference import Data, evaluation, load_native, statistics
+from cnn_jax.train import compilation, loop, parallel, state
 from cnn_jax.train.clock import DATA, Clock
+from cnn_jax.train.logging import TRAIN
 
 STEP, MEASUREMENT = "the training step", "the gradient flow's measurement"
-
-Data = resident.Resident | Stream  # a part as programs take it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +47,9 @@ class Programs:
         shapes = jax.eval_shape(experiment.initial_state)
         cut = experiment.config.train.shard_state
         self.layout = parallel.state_shardings(shapes, self.mesh, cut=cut)
-        self.record = _load_native(experiment, self.mesh)
+        self.record = load_native(experiment, self.mesh)
         self._evaluate = evaluation(experiment, self.mesh)
+        self._statistics = statistics(experiment, self.mesh)
         self._draw = jax.jit(experiment.initial_state, out_shardings=self.layout)
 
     def begin(self, seed: int, given: state.Variables | None = None) -> state.TrainState:
@@ -67,6 +66,10 @@ class Programs:
         """Return the metrics of a part; see ``evaluation``."""
         return self._evaluate(variables, data, predicted)
 
+    def estimate(self, variables: state.Variables, data: Data, seed: int) -> state.Variables:
+        """Return the variables with BatchNorm's statistics estimated anew; see ``statistics``."""
+        return self._statistics(variables, data, seed)
+
     def training(self, experiment: Experiment, data: Data, clock: Clock) -> Training:
         """Return how the state of one run is trained."""
         return training(experiment, data, self.mesh, self.layout, clock)
@@ -74,30 +77,6 @@ class Programs:
     def stop_agreed(self, told: bool, dispatches: int) -> bool:
         """Return whether the run stops now; see ``distributed.stop_agreed``."""
         return distributed.stop_agreed(told, dispatches)
-
-
-def _load_native(experiment: Experiment, mesh: Mesh) -> dict[str, Any]:
-    """Make ``train.native`` computable where it is set; return oneDNN's version, for the record."""
-    if not experiment.config.train.native:
-        return {}
-    if [device.platform for device in mesh.devices.flat] != ["cpu"]:
-        kinds = ", ".join(device.device_kind for device in mesh.devices.flat)
-        raise BadInputError(f"train.native computes on one CPU device, not on {kinds}")
-    loaded = native.load(cache_dir() / "native")
-    if experiment.dtype == jnp.bfloat16 and not loaded.takes_bfloat16:
-        raise BadInputError(
-            "train.native: oneDNN has no bfloat16 for this processor, which lacks AVX-512; "
-            "set train.precision to float32"
-        )
-    return {"onednn": loaded.version}
-
-
-def place(part: Part | Stream, mesh: Mesh) -> Data:
-    """Return a part as programs take it: copied to every device, or to be streamed."""
-    if isinstance(part, Stream):
-        return part
-    alike = parallel.replicated(mesh)
-    return resident.place(part, lambda array: parallel.place(array, alike))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,53 +242,23 @@ def _streamed(experiment: Experiment, strategy: _Strategy, mesh: Mesh, clock: Cl
     return Training(run_steps, strategy.enter, strategy.view, measure_flow, batches.close)
 
 
-def evaluation(experiment: Experiment, mesh: Mesh) -> Callable[..., dict[str, Any]]:
-    """Return the exact evaluation of a part: each example counts once, the last batch padded.
-
-    It takes variables, a part and, if wanted, a list that the predicted classes of the part's
-    examples are put into, int32 ``[N]``.
-    """
-    section = experiment.config.data
-    _load_native(experiment, mesh)
-    eval_step = experiment.computed(step.make_eval_step(experiment.module))
-    over_devices = parallel.batched(mesh)
-    batch_size = -(-section.batch_size // mesh.size) * mesh.size  # devices share it evenly
-    compiled = partial(jax.jit, out_shardings=parallel.replicated(mesh))
-
-    @compiled
-    def shown(variables, images, labels, mask):
-        images = experiment.scaled(images)
-        return eval_step(variables, {"image": images, "label": labels, "mask": mask})
-
-    @compiled
-    def gathered(variables, data, start):
-        rows = start + jnp.arange(batch_size, dtype=jnp.int32)
-        rows = jax.lax.with_sharding_constraint(rows, over_devices)
-        mask = rows < len(data)
-        rows = jnp.minimum(rows, len(data) - 1)
-        return shown(variables, data.images[rows], data.labels[rows], mask)
-
-    def evaluate(
-        variables: state.Variables, data: Data, predicted: list[np.ndarray] | None = None
-    ) -> dict[str, Any]:
-        if isinstance(data, Stream):
-            calls = (
-                partial(shown, variables, *batch)
-                for batch in feed.passing(experiment, data, batch_size, mesh)
-            )
-        else:
-            starts = range(0, len(data), batch_size)
-            calls = (partial(gathered, variables, data, np.int32(at)) for at in starts)
-        parts: list[Any] = []
-        for call in calls:
-            # One runs while the next is dispatched, no more: hundreds at once starve each other of
-            # threads where virtual devices share few cores.
-            if len(parts) > 1:
-                jax.block_until_ready(parts[-2])
-            parts.append(call())
-        if predicted is not None:
-            classes = np.concatenate(jax.device_get([each for _, each in parts]))
-            predicted.append(classes[: len(data)])
-        return metrics.means([sums for sums, _ in parts], section.classes)
-
-    return evaluate
+def check_batch(experiment: Experiment) -> None:
+    """Raise ``BadInputError`` for a batch that the devices or the training part cannot have."""
+    config, devices = experiment.config, jax.device_count()
+    batch_size, parts = config.data.batch_size, config.optim.accumulate
+    if config.train.strategy == "pmap" and jax.process_count() > 1:
+        raise BadInputError(
+            f"train.strategy=pmap works in one process, not in {jax.process_count()}; take jit, "
+            "which computes the same"
+        )
+    examples = len(experiment.parts[TRAIN])
+    if batch_size > examples:
+        raise BadInputError(
+            f"data.batch_size is {batch_size}, more than the {examples} training examples; lower it"
+        )
+    if batch_size % (devices * parts):
+        each = f"{devices} devices" + (f" x optim.accumulate {parts}" if parts > 1 else "")
+        raise BadInputError(
+            f"data.batch_size is {batch_size}, which {each} do not divide; "
+            f"take a multiple of {devices * parts}"
+        )

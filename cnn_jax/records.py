@@ -17,6 +17,7 @@ from cnn_jax.atomic_file import written
 from cnn_jax.errors import BadInputError
 
 FORMAT, DIGEST = "format", "digest"
+_PREFIX = "sha256:"
 
 T = TypeVar("T")
 
@@ -34,8 +35,8 @@ def sealed(fields: Mapping[str, Any], *, version: int = 1) -> dict[str, Any]:
 
     Numbers that are not finite, which JSON does not have, become None. ``version`` is the format's.
     """
-    plain = _plain({FORMAT: version} | dict(fields))
-    return plain | {DIGEST: _digest(plain)}
+    held = plain({FORMAT: version} | dict(fields))
+    return held | {DIGEST: _digest(held)}
 
 
 def write(file: Path, fields: Mapping[str, Any], *, version: int = 1) -> dict[str, Any]:
@@ -106,7 +107,8 @@ def parse(
         raise UnreadableFileError(source, f"is not {what}, or a damaged one: {line}") from None
     if isinstance(held, dict) and DIGEST not in held and held.get(FORMAT) in range(digest_since):
         return cast(T, held)
-    if isinstance(held, dict) and (DIGEST in held or FORMAT in held):
+    # Without a format it is of the time before records, when a digest was some field of its own.
+    if isinstance(held, dict) and (FORMAT in held or str(held.get(DIGEST)).startswith(_PREFIX)):
         whole = {name: value for name, value in held.items() if name != DIGEST}
         if held.get(DIGEST) != _digest(whole):
             raise UnreadableFileError(
@@ -115,18 +117,18 @@ def parse(
     return cast(T, held)
 
 
-def _digest(plain: Mapping[str, Any]) -> str:
+def _digest(fields: Mapping[str, Any]) -> str:
     """Return the digest of a file's fields, whatever their order and layout."""
-    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return _PREFIX + hashlib.sha256(text.encode()).hexdigest()
 
 
-def _plain(value: Any) -> Any:
-    """Return a value as JSON gives it back."""
+def plain(value: Any) -> Any:
+    """Return a value as JSON gives it back: None for a number that is not finite."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
+        return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -13,15 +13,20 @@ from cnn_jax.config import Config
 from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import build_module, input_shape
 from cnn_jax.train import checkpoint
+from cnn_jax.train.checkpoint import Step
 from cnn_jax.train.state import Variables
 
 
 def load_step(
-    folder: Path, step: int | None, *, ema: bool = False, flag: str = "--workdir"
+    folder: Path, step: Step, *, ema: bool = False, flag: str = "--workdir"
 ) -> tuple[nn.Module, Variables, Config, int]:
-    """Return (module, variables, config, step) of a run's checkpoint; the newest if None.
+    """Return (module, variables, config, step) of a run's checkpoint.
 
-    ``flag`` is what named the folder, for errors.
+    Args:
+        folder: of the run.
+        step: of the checkpoint, ``latest`` (also None) or ``best``.
+        ema: take the averaged network, its parameters and their BatchNorm statistics.
+        flag: what named the folder, for errors.
     """
     config = workdir.read_config(folder)
     if config is None:

@@ -3,10 +3,8 @@
 import contextlib
 import dataclasses
 import json
-import subprocess
-import sys
+import math
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax import config as configs
-from cnn_jax import distributed, memory_estimate, workdir
+from cnn_jax import distributed, memory_estimate, records, workdir
 from cnn_jax.analysis import summarize
 from cnn_jax.config import Config
 from cnn_jax.dispatch import steps_per_call
@@ -27,10 +25,14 @@ from cnn_jax.experiment import (
     assemble,
     complete,
 )
-from cnn_jax.programs import Programs, evaluation, place
+from cnn_jax.inference import evaluation, place
+from cnn_jax.programs import Programs, check_batch
+from cnn_jax.provenance import commit, versions
 from cnn_jax.restored import check_fits, load_step
+from cnn_jax.run_lock import RunLock
 from cnn_jax.start import with_regime
 from cnn_jax.train import checkpoint, curves, loop, parallel
+from cnn_jax.train.checkpoint import Step
 from cnn_jax.train.clock import Clock
 from cnn_jax.train.logging import (
     EMA,
@@ -38,11 +40,10 @@ from cnn_jax.train.logging import (
     TRAIN,
     VALIDATION,
     RunLog,
-    cut_back,
-    cut_flow_back,
     read_metrics,
 )
 from cnn_jax.train.optim import rate_factor
+from cnn_jax.train.progress import say
 from cnn_jax.train.state import TrainState, Variables
 from cnn_jax.train.writers import check_writers, open_writer
 
@@ -66,29 +67,53 @@ def train_and_evaluate(
     config = complete(config)
     fields = dict(configs.leaves(config))
     unsettled = [name for name in SETTLED_BY_DATA if fields[name] is None]
-    same = workdir.check_same(folder, config, ignore=unsettled)
-    done = workdir.read_result(folder) if same else None
-    if done is None or unsettled:
+    done = _finished(folder, config, ignore=unsettled)
+    if done is None:
         workdir.check_writable(folder)
-        with jax.enable_x64(config.train.precision == "float64"):
+    with contextlib.ExitStack() as stack:
+        lock = RunLock(folder)
+        if done is None and distributed.is_first():
+            stack.enter_context(lock)
+        if done is None or unsettled:
+            stack.enter_context(jax.enable_x64(config.train.precision == "float64"))
             memory_estimate.check_config(config)
             experiment = assemble(config)
-            workdir.check_same(folder, experiment.config)
+            done = _finished(folder, experiment.config)
             if sealed:
                 parts = {name: part for name, part in experiment.parts.items() if name != TEST}
                 experiment = dataclasses.replace(experiment, parts=parts)
             if done is None:
-                return _train(experiment, folder, make_programs)
+                return _sound(_train(experiment, folder, lock, make_programs))
     if distributed.is_first():
-        print(f"{folder} holds this run, finished", file=sys.stderr)
-    return done
+        say(f"{folder} holds this run, finished")
+    return _sound(done)
+
+
+def _finished(folder: Path, config: Config, ignore: Sequence[str] = ()) -> dict[str, Any] | None:
+    """Return the result in ``folder``, which may hold this run or none; None without one."""
+    same = workdir.check_same(folder, config, ignore=ignore)
+    return workdir.read_result(folder) if same else None
+
+
+def _sound(result: dict[str, Any]) -> dict[str, Any]:
+    """Return a result; raise ``DivergedError`` for that of a network that computes no numbers."""
+    for split, measured in result["metrics"].items():
+        if measured["loss"] is None or not math.isfinite(measured["loss"]):
+            raise loop.DivergedError(
+                f"the run has diverged: after its {result['steps']} steps the {split} loss is not "
+                "finite; lower optim.learning_rate"
+            )
+    return result
 
 
 def _train(
-    experiment: Experiment, folder: Path, make_programs: Callable[[Experiment], Programs]
+    experiment: Experiment,
+    folder: Path,
+    lock: RunLock,
+    make_programs: Callable[[Experiment], Programs],
 ) -> dict[str, Any]:
     config = experiment.config
-    _check_batch(experiment)
+    check_batch(experiment)
     memory_estimate.check_experiment(experiment)
     clock = Clock()
     experiment, start = with_regime(experiment, folder)
@@ -97,11 +122,15 @@ def _train(
     mesh = programs.mesh
     first = distributed.is_first()
     writers = []
+    identity = workdir.identity(config)
     if first:
+        workdir.make(folder)
+        lock.take()
+        workdir.check_same(folder, config)  # again: another process may have made it meanwhile
         workdir.create(folder, config, experiment.classes)
         plain = json.loads(configs.to_json(config))
         if start is not None:
-            start.tell(folder)
+            start.tell(folder, config)
         writers = [open_writer(name, folder, plain) for name in config.train.writers]
     distributed.wait_for_all("run's folder made")
     parts = {name: place(part, mesh) for name, part in experiment.parts.items()}
@@ -109,24 +138,33 @@ def _train(
 
     def evaluate(now: TrainState, name: str) -> dict[str, dict[str, Any]]:
         measured = {name: programs.evaluate(now.variables, parts[name], predicted.get(name))}
-        if config.optim.ema is not None:
-            mean = now.variables | {"params": now.ema}
+        if mean := now.averaged:
             measured[name + EMA] = programs.evaluate(mean, parts[name])
         return measured
+
+    def conclude(now: TrainState) -> TrainState:
+        if not now.averaged:
+            return now
+        mean = programs.estimate(now.averaged, parts[TRAIN], config.seed)
+        return now.replace(ema_rest={name: mean[name] for name in now.ema_rest})
 
     epoch, total = experiment.steps_per_epoch, experiment.total_steps
     schedule = experiment.schedule()
     with checkpoint.Checkpoints(folder / workdir.CHECKPOINTS, keep=config.checkpoint.keep) as kept:
         begin = programs.begin(config.seed, None if start is None else start.variables)
-        at, notes = 0, {"seconds": 0.0}
+        at, notes = 0, {}
         if (restored := kept.restore(begin)) is not None:
             at, begin, notes = restored
+            if notes.get("run", identity) != identity:
+                raise BadInputError(
+                    f"--workdir: {str(folder)!r} holds checkpoints of another run than its "
+                    f"{workdir.CONFIG}; choose another folder"
+                )
             if first:
-                print(f"continuing at step {at} of {total}", file=sys.stderr)
+                say(f"continuing at step {at} of {total}")
         lines = folder / workdir.METRICS
         if first:
-            cut_back(lines, at)
-            cut_flow_back(folder / workdir.FLOW, at)
+            workdir.cut_logs_back(folder, at, notes.get("logs", {}))
         with (
             distributed.ends_with_the_others(),
             RunLog(
@@ -158,6 +196,7 @@ def _train(
                         flow=config.train.flow_every,
                     ),
                     evaluate=lambda now: evaluate(now, VALIDATION) if VALIDATION in parts else {},
+                    conclude=conclude,
                     learning_rate=lambda step, now: float(
                         jnp.asarray(schedule(step)) * rate_factor(now.opt_state)
                     ),
@@ -167,7 +206,8 @@ def _train(
                     clock=clock,
                     stop_agreed=programs.stop_agreed,
                     trace_folder=folder / workdir.PROFILE,
-                    seconds=notes["seconds"],
+                    seconds=notes.get("seconds", 0.0),
+                    about={"run": identity},
                 )
             measured = {}
             for name in (TRAIN, VALIDATION, TEST):
@@ -181,6 +221,7 @@ def _train(
             speed = log.images_per_second
     counted = summarize(experiment.module, experiment.image_shape)
     result = {
+        "run": identity,
         "metrics": measured,
         "params": counted.params,
         "macs": counted.macs,
@@ -193,48 +234,27 @@ def _train(
         "seed": config.seed,
         "devices": [device.device_kind for device in mesh.devices.flat],
         "versions": versions(),
-        "git": _git(),
+        "git": commit(),
     } | programs.record
     if first:
         title = f"{config.model.name} on {config.data.name}"
         curves.draw(read_metrics(lines), folder / workdir.CURVES, title)
         if TEST in parts:
             labels = experiment.parts[TEST].labels
-            workdir.write_predictions(folder, labels, predicted[TEST])
-        workdir.write(folder / workdir.RESULT, json.dumps(result, indent=2) + "\n")
-    return result
-
-
-def _check_batch(experiment: Experiment) -> None:
-    config, devices = experiment.config, jax.device_count()
-    batch_size, parts = config.data.batch_size, config.optim.accumulate
-    if config.train.strategy == "pmap" and jax.process_count() > 1:
-        raise BadInputError(
-            f"train.strategy=pmap works in one process, not in {jax.process_count()}; take jit, "
-            "which computes the same"
-        )
-    examples = len(experiment.parts[TRAIN])
-    if batch_size > examples:
-        raise BadInputError(
-            f"data.batch_size is {batch_size}, more than the {examples} training examples; lower it"
-        )
-    if batch_size % (devices * parts):
-        each = f"{devices} devices" + (f" x optim.accumulate {parts}" if parts > 1 else "")
-        raise BadInputError(
-            f"data.batch_size is {batch_size}, which {each} do not divide; "
-            f"take a multiple of {devices * parts}"
-        )
+            workdir.write_predictions(folder, config, labels, predicted[TEST])
+        return workdir.write_result(folder, result)
+    return records.sealed(result)
 
 
 def load_run(
-    folder: str | Path, *, step: int | None = None, ema: bool = False
+    folder: str | Path, *, step: Step = None, ema: bool = False
 ) -> tuple[nn.Module, Variables, Config]:
     """Return (module, variables, config) of a run, ready for ``module.apply``.
 
     Args:
         folder: of a finished or interrupted run.
-        step: of the checkpoint; the newest if None.
-        ema: take the running mean of the parameters, of a run that has ``optim.ema``.
+        step: of the checkpoint, ``latest`` (also None), or ``best`` on the validation part.
+        ema: take the averaged network, of a run that has ``optim.ema``.
     """
     module, variables, config, _ = load_step(Path(folder), step, ema=ema)
     return module, variables, config
@@ -244,7 +264,8 @@ def evaluate_run(
     folder: str | Path,
     *,
     split: str = TEST,
-    step: int | None = None,
+    step: Step = None,
+    ema: bool = False,
     overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Evaluate a run's checkpoint on a part of its data, or of other data.
@@ -252,13 +273,14 @@ def evaluate_run(
     Args:
         folder: of the run.
         split: test, validation or train (unaugmented).
-        step: of the checkpoint; the newest if None.
+        step: of the checkpoint, ``latest`` (also None), or ``best`` on the validation part.
+        ema: the averaged network, of a run that has ``optim.ema``.
         overrides: ``--config.data.FIELD=VALUE``, to take other data.
 
     Returns:
-        The metrics, with ``split`` and ``step``.
+        The metrics, with ``split``, ``step`` and ``ema``; a loss that is not finite is None.
     """
-    _, variables, config, step = load_step(Path(folder), step)
+    _, variables, config, step = load_step(Path(folder), step, ema=ema)
     config = configs.override_data(config, overrides)
     with jax.enable_x64(config.train.precision == "float64"):
         experiment = assemble(complete(config))
@@ -271,25 +293,6 @@ def evaluate_run(
         alike = parallel.replicated(mesh)
         part = place(experiment.parts[split], mesh)
         measured = evaluation(experiment, mesh)(jax.device_put(variables, alike), part)
-    return {"split": split, "step": step} | measured
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that results depend on."""
-    names = ("cnn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-    found = {name: metadata.version(name) for name in names}
-    return {"python": sys.version.split()[0]} | found
-
-
-def _git() -> str | None:
-    """Return the commit of the code, with '+' where it was changed since; None outside git."""
-    here = Path(__file__).parent
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(here), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
+    if not math.isfinite(measured["loss"]):
+        say(f"the {split} loss is not finite")
+    return {"split": split, "step": step, "ema": ema} | records.plain(measured)

@@ -6,7 +6,6 @@ kept in the run's init.json, so that a run that has a checkpoint goes on without
 
 import dataclasses
 import hashlib
-import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -108,7 +107,7 @@ class Start:
     """What a run starts from.
 
     Attributes:
-        report: of init.json: ``source``, ``digest`` of its weights, ``taken``, ``anew`` (tensor ->
+        report: of init.json: ``source``, ``weights``, their digest, ``taken``, ``anew`` (tensor ->
             why), ``left_out``, ``stages`` (name -> parameters), ``parameters`` (how many),
             ``phases`` (``step``, what ``trains`` from there on and how many ``parameters`` that
             is), ``notes``.
@@ -118,11 +117,11 @@ class Start:
     report: dict[str, Any]
     variables: Variables | None
 
-    def tell(self, folder: Path) -> None:
+    def tell(self, folder: Path, config: Config) -> None:
         """Print the report, and keep it in the run's folder, unless the run goes on."""
         if self.variables is not None:
             print("\n".join(lines(self.report)), file=sys.stderr)
-            workdir.write(folder / workdir.INIT, json.dumps(self.report, indent=1) + "\n")
+            workdir.write_init(folder, config, self.report)
 
 
 def with_regime(
@@ -197,7 +196,7 @@ def _taken(
             )
     report = {
         "source": source.name,
-        "digest": source.digest(),
+        "weights": source.digest(),
         "taken": _names(found.taken),
         "anew": {"/".join(path): why for path, why in found.anew.items()},
         "left_out": _names(found.left_out),
@@ -214,8 +213,7 @@ def _kept(folder: Path | None) -> dict[str, Any] | None:
     """Return the report of a run that has a checkpoint to go on from."""
     if folder is None or not any((folder / workdir.CHECKPOINTS).glob("[0-9]*")):
         return None
-    file = folder / workdir.INIT
-    return json.loads(file.read_text()) if file.exists() else None
+    return workdir.read_init(folder)
 
 
 def _names(paths: Iterable[tuple[str, ...]]) -> list[str]:

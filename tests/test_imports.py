@@ -24,8 +24,9 @@ FLOORS = [
         "batch",
         "distributed",
         "shortcuts",
+        "provenance",
     },
-    {"atomic_file", "edge", "ranges"},
+    {"atomic_file", "edge", "ranges", "run_lock"},
     {"records"},
     {"archives"},
     {"ops"},
@@ -40,6 +41,7 @@ FLOORS = [
     {"restored", "memory_estimate"},
     {"start"},
     {"feed", "dispatch"},
+    {"inference"},
     {"programs"},
     {"run", "lanes", "imported", "batch_grid", "plan", "probing"},
     {"ablation", "exported", "predict"},
@@ -78,7 +80,7 @@ DOORS = {
     },
     "scipy": {"ablation/stats.py", "ablation/simulate.py"},
     "rich": {
-        *("data/progress.py", "train/logging.py", "analysis/table.py", "search.py", "cli.py"),
+        *("data/progress.py", "train/progress.py", "analysis/table.py", "search.py", "cli.py"),
         *("ablation/progress.py", "commands/summary.py"),
     },
     "safetensors": {"transfer/state_dict.py"},
@@ -91,7 +93,7 @@ DOORS = {
     "argparse": {"cli.py", "commands/", "ablation/command.py"},
     "signal": {"train/loop.py", "ablation/runner.py", "ablation/worker.py"},
     "time": {
-        *("train/clock.py", "train/logging.py"),
+        *("train/clock.py", "train/progress.py"),
         *("ablation/progress.py", "ablation/runner.py", "ablation/slurm.py", "ablation/timing.py"),
     },
 }

@@ -10,6 +10,7 @@ import pytest
 
 import cnn_jax
 from cnn_jax import config as configs
+from cnn_jax import workdir
 from cnn_jax.data import sources
 from cnn_jax.data.parts import Part
 from cnn_jax.data.split import stratified
@@ -48,7 +49,7 @@ def test_a_result_says_what_was_done(finished):
     assert len(result["devices"]) == jax.device_count() == 8
     assert result["images_per_second"] > 0
     assert set(result) >= {"epochs", "seconds", "seed", "versions", "git"}
-    assert json.loads((folder / "classes.json").read_text()) == list("0123456789")
+    assert workdir.read_classes(folder) == list("0123456789")
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
     lines = read_metrics(folder / "metrics.jsonl")
     assert [line["step"] for line in lines if line["split"] == "test"] == [result["steps"]]

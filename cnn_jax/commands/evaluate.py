@@ -13,7 +13,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     flags.add_workdir(parser)
     parser.add_argument("--split", default="test", help="test (default), validation or train")
-    flags.add_step(parser)
+    flags.add_checkpoint(parser)
     parser.epilog = "--config.data.FIELD=VALUE takes other data"
 
 
@@ -24,7 +24,11 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
     keep_compiled()
     measured = evaluate_run(
-        arguments.workdir, split=arguments.split, step=arguments.step, overrides=overrides
+        arguments.workdir,
+        split=arguments.split,
+        step=arguments.step,
+        ema=arguments.ema,
+        overrides=overrides,
     )
     print(json.dumps(measured))
     return 0

@@ -14,7 +14,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to", required=True, type=flags.path, metavar="FILE", help="the file to write"
     )
-    flags.add_step(parser)
+    flags.add_checkpoint(parser)
 
 
 def run(arguments: argparse.Namespace, rest: list[str]) -> int:
@@ -22,6 +22,6 @@ def run(arguments: argparse.Namespace, rest: list[str]) -> int:
     flags.no_more(rest)
     from cnn_jax.exported import export_run
 
-    about = export_run(arguments.workdir, arguments.to, step=arguments.step)
+    about = export_run(arguments.workdir, arguments.to, step=arguments.step, ema=arguments.ema)
     print(json.dumps({"file": arguments.to} | about))
     return 0

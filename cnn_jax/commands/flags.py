@@ -47,10 +47,24 @@ def add_workdir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workdir", required=True, type=path, metavar="DIR", help=about)
 
 
-def add_step(parser: argparse.ArgumentParser) -> None:
-    """Add ``--step``, which chooses a checkpoint."""
-    about = "of the checkpoint; the newest"
-    parser.add_argument("--step", type=PLACE, metavar="N", help=about)
+def add_checkpoint(parser: argparse.ArgumentParser, also: str = "") -> None:
+    """Add ``--step`` and ``--ema``, which choose the weights of a run; ``also`` ends a help."""
+    parser.add_argument(
+        "--step",
+        type=_step,
+        metavar="N",
+        help=f"of the checkpoint, latest (default), or best: on the validation part{also}",
+    )
+    parser.add_argument(
+        "--ema", action="store_true", help="the averaged network, of a run with optim.ema"
+    )
+
+
+def _step(text: str) -> int | str:
+    """Return a number, or a word that stands for one."""
+    if text in ("latest", "best"):
+        return text
+    return PLACE(text)
 
 
 def no_more(rest: Sequence[str]) -> None:

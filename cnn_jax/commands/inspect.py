@@ -20,8 +20,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=flags.path, metavar="DIR", help=text)
     parser.add_argument("--layer", metavar="NAME", help="of the network, such as conv1")
     parser.add_argument("--unit", type=flags.PLACE, metavar="N", help="a channel of the layer")
-    text = "of the checkpoint (the newest); batch: of the batch (0)"
-    parser.add_argument("--step", type=flags.PLACE, metavar="N", help=text)
+    flags.add_checkpoint(parser, "; batch: of the batch (0)")
     parser.add_argument("--seed", type=flags.SEED, default=0, help="of whatever is random (0)")
     parser.add_argument(
         "images", nargs="*", type=flags.path, metavar="IMAGE", help="else some of the test set"
@@ -43,6 +42,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         arguments.workdir,
         arguments.images,
         step=arguments.step,
+        ema=arguments.ema,
         layer=arguments.layer,
         unit=arguments.unit,
         seed=arguments.seed,
@@ -60,6 +60,9 @@ def _batch(arguments: argparse.Namespace, overrides: list[str]) -> Path:
         raise BadInputError("--what=batch takes --workdir=DIR of a run or --config=FILE.py")
     if arguments.images:
         raise BadInputError(f"--what=batch takes no image files, such as {arguments.images[0]!r}")
+    if arguments.ema or isinstance(arguments.step, str):
+        what = "--ema" if arguments.ema else f"--step={arguments.step}"
+        raise BadInputError(f"{what} chooses a network's weights; a batch is of none")
     if arguments.config is not None:
         config = experiment.load_config(arguments.config, overrides)
     else:

@@ -12,7 +12,7 @@ LESS_MEMORY = "lower data.image_size (--config.data.image_size=VALUE)"
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     flags.add_workdir(parser)
-    flags.add_step(parser)
+    flags.add_checkpoint(parser)
     parser.add_argument("--top", type=int, default=5, metavar="N", help="classes shown (5)")
     parser.add_argument(
         "--names", type=flags.path, metavar="FILE", help="the classes' names, one a line"
@@ -29,6 +29,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         arguments.workdir,
         arguments.images,
         step=arguments.step,
+        ema=arguments.ema,
         top=arguments.top,
         names=arguments.names,
         overrides=overrides,

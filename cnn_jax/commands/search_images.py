@@ -18,7 +18,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     text = "what to index; the test set if unset"
     parser.add_argument("--images", type=flags.path, metavar="DIR", help=text)
     parser.add_argument("--layer", metavar="NAME", help="whose outputs count; the last but one")
-    flags.add_step(parser)
+    flags.add_checkpoint(parser)
     parser.add_argument("--top", type=int, default=10, metavar="N", help="neighbours (10)")
     parser.add_argument("--method", default="exact", help="exact (default) or faiss")
     parser.add_argument("--measure", action="store_true", help="print the precision of the search")
@@ -34,7 +34,11 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from cnn_jax import inspection, search
 
     subject = inspection.open_run(
-        arguments.workdir, arguments.queries, step=arguments.step, overrides=overrides
+        arguments.workdir,
+        arguments.queries,
+        step=arguments.step,
+        ema=arguments.ema,
+        overrides=overrides,
     )
     found = search.search_images(
         subject,

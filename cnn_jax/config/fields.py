@@ -177,7 +177,13 @@ FIELDS: dict[str, Any] = {
         "ema": Field(
             float,
             Said(inside(0, 1), "between 0 and 1"),
-            "decay of the parameters' running mean; none if unset",
+            "decay of the running mean of parameters and BatchNorm's statistics; none if unset",
+        ),
+        "ema_batches": Field(
+            32,
+            Said(whole(0, high=2**31 - 1), "at least 0 batches"),
+            "training batches, not augmented, at most an epoch, over which the averaged network's "
+            "statistics are estimated anew after the last step; 0 leaves the averaged ones",
         ),
         "accumulate": Field(
             1,

@@ -23,6 +23,7 @@ from cnn_jax.errors import BadInputError
 from cnn_jax.experiment import Experiment, assemble, input_shape
 from cnn_jax.predict import read_images, sizes, with_data
 from cnn_jax.restored import load_step
+from cnn_jax.train.checkpoint import Step
 from cnn_jax.train.logging import TEST, read_metrics
 
 IMAGES = 6  # test images that are looked at unless files are given
@@ -130,7 +131,8 @@ def open_run(
     folder: str | Path,
     files: Sequence[str | Path] = (),
     *,
-    step: int | None = None,
+    step: Step = None,
+    ema: bool = False,
     layer: str | None = None,
     unit: int | None = None,
     seed: int = 0,
@@ -142,7 +144,7 @@ def open_run(
         BadInputError: no run, a layer it does not have, images that cannot be read.
     """
     folder = Path(folder)
-    module, variables, config, step = load_step(folder, step)
+    module, variables, config, step = load_step(folder, step, ema=ema)
     config = with_data(module, variables, config, overrides)
     # Whatever a run computes in, it is looked at in float32.
     if config.train.precision != "float32":
@@ -175,7 +177,7 @@ def open_run(
 
     if files:
         shown()  # a broken file is told before anything is drawn
-    title = f"{config.model.name}, step {step}"
+    title = f"{config.model.name}, step {step}" + (", averaged" if ema else "")
     recorded = [x for x in read_metrics(folder / workdir.FLOW) if x["step"] <= step]
     return Subject(probe, config, title, shown, names, data, layer, unit, seed, recorded)
 

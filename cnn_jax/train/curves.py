@@ -1,5 +1,6 @@
 """curves.png: what metrics.jsonl holds, drawn."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,16 @@ def draw(lines: list[dict[str, Any]], file: Path, title: str) -> None:
     figure = Figure(figsize=(9, 3.6), layout="constrained", dpi=120)
     loss, error = figure.subplots(1, 2)
     for split, colour in COLOURS.items():
-        own = [line for line in lines if line["split"] == split]
+        own = [line for line in lines if line.get("split") == split and "accuracy" in line]
         if not own:
             continue
         steps = [line["step"] for line in own]
         # Few points are marked, or a single one would not be seen.
         style: dict[str, Any] = {"color": colour, "marker": "o" if len(own) < 30 else ""}
         style |= {"markersize": 8 if split == TEST else 4}
-        last = own[-1]
-        loss.plot(steps, [x["loss"] for x in own], label=f"{split} {last['loss']:.4f}", **style)
+        # What is not finite is written as None.
+        losses = [math.nan if x["loss"] is None else x["loss"] for x in own]
+        loss.plot(steps, losses, label=f"{split} {losses[-1]:.4f}", **style)
         percent = [100 * (1 - x["accuracy"]) for x in own]
         error.plot(steps, percent, label=f"{split} {percent[-1]:.2f} %", **style)
     for axes, name in ((loss, "loss"), (error, "error (%)")):

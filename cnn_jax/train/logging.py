@@ -5,53 +5,44 @@ Nothing else logs.
 
 import json
 import os
-import sys
-import time
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
-
-from cnn_jax.atomic_file import written
+from cnn_jax import records
+from cnn_jax.train import appended
 from cnn_jax.train import flow as gradient_flow
+from cnn_jax.train.appended import Mark
 from cnn_jax.train.flow import Flow
+from cnn_jax.train.progress import Bar, Meter, on_terminal, say, words
 from cnn_jax.train.writers import Writer
 
 # Which split the lines of the loop speak of; the test set's line comes once, at the end.
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
-EMA = "_ema"  # behind a split's name: of the parameters' running mean
+EMA = "_ema"  # behind a split's name: of the averaged network
+
+read_metrics = appended.read
 
 
-def read_metrics(file: Path) -> list[dict[str, Any]]:
-    """Return the lines of metrics.jsonl, or flow.jsonl; one that a kill cut short is left out."""
-    lines = []
-    for line in file.read_text().splitlines() if file.exists() else []:
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            break  # appended in order, so nothing follows a torn line
-    return lines
+def cut_back(file: Path, step: int, noted: Mark | None = None) -> str | None:
+    """Drop what a resumed run will write again: lines after ``step`` and the end's test line.
+
+    ``noted`` is what the checkpoint says of the file. Returns what is wrong with it, or None.
+    """
+    return appended.cut_back(
+        file,
+        lambda line: line["step"] <= step and not line.get("split", "").startswith(TEST),
+        noted,
+    )
 
 
-def cut_back(file: Path, step: int) -> None:
-    """Drop what a resumed run will write again: lines after ``step`` and the end's test line."""
-    kept = [x for x in read_metrics(file) if x["step"] <= step and not x["split"].startswith(TEST)]
-    _write_lines(file, kept)
+def cut_flow_back(file: Path, step: int, noted: Mark | None = None) -> str | None:
+    """Drop what a run resumed at ``step`` will measure again: lines of that step and later ones.
 
-
-def cut_flow_back(file: Path, step: int) -> None:
-    """Drop what a run resumed at ``step`` will measure again: lines of that step and later ones."""
-    if file.exists():
-        _write_lines(file, [line for line in read_metrics(file) if line["step"] < step])
-
-
-def _write_lines(file: Path, lines: list[dict[str, Any]]) -> None:
-    with written(file) as temporary:
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    As ``cut_back``.
+    """
+    return appended.cut_back(file, lambda line: line["step"] < step, noted)
 
 
 class RunLog:
@@ -71,14 +62,9 @@ class RunLog:
         """Open the log at ``step``; ``silent``: write and show nothing, another process does."""
         self._total, self._batch_size, self._writers = total, batch_size, writers
         self._silent = silent
-        self._file: TextIO = open(os.devnull, "w") if silent else file.open("a")  # noqa: SIM115
-        self._flow_file = flow_file
-        self._meter = _Meter(step)
-        self._bar = _bar() if sys.stderr.isatty() and not silent else None
-        self._task = None
-        if self._bar:
-            self._task = self._bar.add_task(TRAIN, total=total, completed=step, rate="", loss="")
-            self._bar.start()
+        self._files = [] if silent else [_Appending(each) for each in (file, flow_file) if each]
+        self._meter = Meter(step)
+        self._bar = Bar(TRAIN, step, total) if on_terminal() and not silent else None
 
     def __enter__(self) -> "RunLog":
         return self
@@ -90,8 +76,9 @@ class RunLog:
         trace: TracebackType | None,
     ) -> None:
         if self._bar:
-            self._bar.stop()
-        self._file.close()
+            self._bar.close()
+        for file in self._files:
+            file.close()
         for writer in self._writers:
             writer.close()
 
@@ -101,32 +88,29 @@ class RunLog:
             return
         for writer in self._writers:
             writer.write(step, split, metrics)
-        line = json.dumps({"step": step, "split": split} | metrics)
-        self._file.write(line + "\n")
-        self._file.flush()
-        text = f"step {step:>{len(str(self._total))}}/{self._total}  {split:<10}  {_words(metrics)}"
+        self._files[0].append({"step": step, "split": split} | metrics)
+        text = f"step {step:>{len(str(self._total))}}/{self._total}  {split:<10}  {words(metrics)}"
         if self._bar:
             if split != TRAIN:  # the bar shows training
-                self._bar.console.print(text, highlight=False)
+                self._bar.print(text)
         else:
-            rate = f"  {self._speed()}" if split == TRAIN else ""
-            print(text + rate, file=sys.stderr, flush=True)
+            say(text + (f"  {self._speed()}" if split == TRAIN else ""))
 
     def write_flow(self, flows: Sequence[tuple[int, Flow]]) -> None:
         """Append what was measured of the gradient flow, by step, a line each."""
-        if self._silent or self._flow_file is None or not flows:
-            return
-        with self._flow_file.open("a") as file:
-            for step, flow in flows:
-                file.write(json.dumps({"step": step} | gradient_flow.line(flow)) + "\n")
+        for step, flow in flows:
+            for file in self._files[1:]:
+                file.append({"step": step} | gradient_flow.line(flow))
+
+    def marks(self) -> dict[str, list[int]]:
+        """Return what a checkpoint notes of the files: name -> ``Mark``."""
+        return {file.name: list(file.mark) for file in self._files}
 
     def progress(self, step: int, loss: float) -> None:
         """Show how far training is; ``step`` is finished."""
         self._meter.tick(step)
-        if self._bar and self._task is not None:
-            self._bar.update(
-                self._task, completed=step, rate=self._speed(), loss=f"loss {loss:.4f}"
-            )
+        if self._bar:
+            self._bar.update(step, rate=self._speed(), loss=f"loss {loss:.4f}")
 
     def pause(self) -> None:
         """Leave the time until the next progress out of the rates: evaluating, saving."""
@@ -148,52 +132,29 @@ class RunLog:
         return None if rate is None else rate * self._batch_size
 
 
-class _Meter:
-    """Steps a second, from the times between ticks; a pause opens a new stretch."""
+class _Appending:
+    """A file that lines of JSON are appended to; made with the first one."""
 
-    def __init__(self, step: int):
-        self.step = step
-        self._last: float | None = None  # the first tick ends compilation: it starts the clock
-        self._steps, self._seconds = 0, 0.0
-        # Sums over some ticks, not a mean of their rates: two ticks may come at almost one time.
-        self._recent: deque[tuple[int, float]] = deque(maxlen=20)
+    def __init__(self, file: Path):
+        self.name, self.mark = file.name, appended.mark(file)
+        self._path = file
+        self._file: int | None = None
 
-    def tick(self, step: int) -> None:
-        now = time.perf_counter()
-        if self._last is not None and step > self.step:
-            steps, seconds = step - self.step, now - self._last
-            self._steps, self._seconds = self._steps + steps, self._seconds + seconds
-            self._recent.append((steps, seconds))
-        self.step, self._last = step, now
+    def append(self, line: dict[str, Any]) -> None:
+        """Append one line, which other processes see at once."""
+        content = json.dumps(records.plain(line)).encode() + b"\n"
+        try:
+            if self._file is None:
+                self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            left = content
+            while left:  # a full disk takes a part first, and says why with the rest
+                left = left[os.write(self._file, left) :]
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._path)) from None
+        self.mark = self.mark.longer(content)
 
-    def pause(self) -> None:
-        self._last = None
-
-    @property
-    def rate(self) -> float | None:
-        seconds = sum(seconds for _, seconds in self._recent)
-        return sum(steps for steps, _ in self._recent) / seconds if seconds else None
-
-    @property
-    def mean_rate(self) -> float | None:
-        return self._steps / self._seconds if self._seconds else None
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.completed}/{task.total}"),
-        BarColumn(),
-        TextColumn("{task.fields[loss]}"),
-        TextColumn("{task.fields[rate]}"),
-        console=Console(stderr=True),
-    )
-
-
-def _words(metrics: dict[str, Any]) -> str:
-    words = []
-    for name, value in metrics.items():
-        if name.startswith("accuracy"):
-            words.append(f"{name} {100 * value:.2f} %")
-        elif isinstance(value, float):
-            words.append(f"{name} {value:.4g}")
-    return "  ".join(words)
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,7 @@ def fit(
     step: int,
     times: Times,
     evaluate: Callable[[TrainState], dict[str, dict[str, Any]]],
+    conclude: Callable[[TrainState], TrainState],
     learning_rate: Callable[[int, TrainState], float],
     classes: int,
     checkpoints: Checkpoints,
@@ -93,6 +94,7 @@ def fit(
     stop_agreed: Callable[[bool, int], bool],
     trace_folder: Path,
     seconds: float = 0.0,
+    about: Mapping[str, Any],
 ) -> Fitted:
     """Train from ``step`` to ``times.total``.
 
@@ -105,6 +107,7 @@ def fit(
         step: how many updates ``state`` has seen.
         times: when what happens.
         evaluate: the metrics of the validation part, by split; empty where there is none.
+        conclude: what becomes of the state after the last step, before it is evaluated and saved.
         learning_rate: (step, state) -> rate, for the log.
         classes: of the data, for the metrics.
         checkpoints: where states are kept.
@@ -114,6 +117,7 @@ def fit(
             whether all processes stop now.
         trace_folder: where a profile is written.
         seconds: spent by earlier processes.
+        about: the run, for the checkpoints' notes.
 
     Raises:
         DivergedError: the loss stopped being finite; the last good checkpoint is kept.
@@ -121,12 +125,13 @@ def fit(
     """
     finite = jax.jit(all_finite)
     measured: dict[str, dict[str, Any]] = {}
+    last_state: TrainState | None = None
 
     def save(now: TrainState) -> None:
         if int(now.bad_step) >= 0 or not finite(now.variables):
             bad = int(now.bad_step) if int(now.bad_step) >= 0 else step
             raise DivergedError(_diverged(bad, checkpoints))
-        notes = {"seconds": seconds + clock.total()}
+        notes = {"seconds": seconds + clock.total(), "logs": log.marks(), **about}
         checkpoints.save(step, now, notes, next(iter(measured.values()), None))
 
     with signals() as received, _Trace(times.profile, trace_folder) as trace:
@@ -165,6 +170,8 @@ def fit(
                 log.write(step, TRAIN, line)
                 state = clear(state)
                 now = view(state)
+            if step == times.total:
+                now = last_state = conclude(now)
             measured = evaluate(now) if evaluating else {}
             for split, line in measured.items():
                 log.write(step, split, line)
@@ -176,7 +183,8 @@ def fit(
                 raise StoppedError(received[0] if received else signal.SIGTERM)
         if received:  # after the last step was saved
             raise StoppedError(received[0])
-    return Fitted(view(state), measured, seconds + clock.total())
+    state = view(state) if last_state is None else last_state
+    return Fitted(state, measured, seconds + clock.total())
 
 
 class _Trace:

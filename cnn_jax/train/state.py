@@ -24,6 +24,13 @@ class TrainState(struct.PyTreeNode):
     ema: Any  # running mean of the parameters, or an empty dict
     window: Sums  # since the last line of the log
     bad_step: jax.Array  # the first update whose loss was not finite, -1 while there is none
+    # What else belongs to the averaged network, averaged alike: BatchNorm's statistics.
+    ema_rest: Variables = struct.field(default_factory=dict)
+
+    @property
+    def averaged(self) -> Variables:
+        """The variables of the averaged network; empty where no mean is kept."""
+        return {"params": self.ema} | self.ema_rest if self.ema else {}
 
 
 def init_state(
@@ -39,7 +46,7 @@ def init_state(
 ) -> TrainState:
     """Return the state before the first step; images are ``[H, W, C]`` of ``dtype``.
 
-    ``ema``: keep a running mean of the parameters, which starts at the initial ones. ``trained``:
+    ``ema``: keep a running mean of the variables, which starts at the initial ones. ``trained``:
     the paths of the parameters that the optimizer will see, all if None. ``given``: variables that
     start from these values instead of drawn ones.
     """
@@ -47,12 +54,14 @@ def init_state(
     variables = dict(module.init(key, jnp.zeros((1, *image_shape), dtype), train=False))
     if given is not None:
         variables = merge(variables, given)
+    # Copies: buffers that are donated must not be shared.
+    mean = jax.tree.map(jnp.copy, variables) if ema else {}
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         variables=variables,
         opt_state=optimizer.init(select(variables["params"], trained)),
-        # Copies: buffers that are donated must not be shared.
-        ema=jax.tree.map(jnp.copy, variables["params"]) if ema else {},
+        ema=mean.pop("params", {}),
+        ema_rest=mean,
         window=Sums.zero(jnp.promote_types(dtype, jnp.float32)),
         bad_step=jnp.full((), -1, jnp.int32),
     )

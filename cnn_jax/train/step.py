@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+from flax import traverse_util
 
 from cnn_jax import keys
 from cnn_jax.batch import Cut, cut
@@ -47,7 +48,8 @@ def make_train_step(
             each part by itself and updates its running statistics with each. Part i has examples
             i, i + accumulate, ...
         stat_batch: examples that share BatchNorm's statistics; all of a part if None.
-        ema: decay of the running mean of the parameters kept in the state; none if None.
+        ema: decay of the running mean of the variables kept in the state; none if None.
+            BatchNorm's statistics are averaged as the parameters are: they belong to them.
         axis: a mapped axis (of ``pmap``) over whose devices the batch is cut.
         trained: the paths of the parameters that this step changes, all if None. The others are
             constants: BatchNorm layers whose scale and bias are among them work as in inference,
@@ -120,10 +122,11 @@ def make_train_step(
             grad_fn=lambda learned, _: gradient(learned)[0],
         )
         learned = optax.apply_updates(learned, updates)
-        mean = state.ema
+        mean, mean_rest = state.ema, state.ema_rest
         if ema is not None:
             mean = optax.incremental_update(learned, select(mean, trained), 1 - ema)
             mean = merge(state.ema, mean)
+            mean_rest = _averaged(updated, mean_rest, ema, trained)
         done = state.step + 1
         bad = (state.bad_step < 0) & ~jnp.isfinite(loss)
         state = TrainState(
@@ -131,12 +134,33 @@ def make_train_step(
             variables={"params": merge(params, learned), **updated},
             opt_state=widen(state.opt_state, opt_state),
             ema=mean,
+            ema_rest=mean_rest,
             window=state.window + measured,
             bad_step=jnp.where(bad, done, state.bad_step),
         )
         return state, measured
 
     return step
+
+
+def _averaged(new: Variables, mean: Variables, decay: float, trained: Paths | None) -> Variables:
+    """Return the running mean of the collections in ``mean``, which statistics in ``new`` move.
+
+    Those of modules that are not trained stay what they are, and what is no real number is not
+    averaged: it is the newest.
+    """
+    modules = None if trained is None else {path[:-1] for path in trained}
+    newest: Any = traverse_util.flatten_dict(new)
+    flat: Any = traverse_util.flatten_dict(mean)
+
+    def one(path: tuple[str, ...], old: jax.Array) -> Any:
+        if modules is not None and path[1:-1] not in modules:
+            return old
+        if not jnp.issubdtype(old.dtype, jnp.inexact):
+            return newest[path]
+        return optax.incremental_update(newest[path], old, 1 - decay)
+
+    return traverse_util.unflatten_dict({path: one(path, old) for path, old in flat.items()})
 
 
 def _parts(x: jax.Array, count: int) -> jax.Array:

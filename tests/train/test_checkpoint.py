@@ -1,5 +1,7 @@
 """Checkpoints: bits survive, the latest and the best stay, damage is seen."""
 
+import errno
+import resource
 from pathlib import Path
 
 import jax
@@ -11,6 +13,7 @@ import pytest
 from cnn_jax import models
 from cnn_jax.errors import BadInputError
 from cnn_jax.train.checkpoint import Checkpoints
+from cnn_jax.train.saving import SaveError
 from cnn_jax.train.state import TrainState, init_state
 from tests.fixtures import ABANDONED
 
@@ -61,6 +64,101 @@ def test_the_latest_and_the_best_are_kept(tmp_path):
             assert_equal(make_state(step).replace(variables=network), make_state(step))
         with pytest.raises(BadInputError, match=r"--step=3: .* no such checkpoint, only 2, 5"):
             kept.choose(3)
+
+
+ACCURACIES = {10: 0.5, 20: 0.99, 30: 0.6, 40: 0.7, 50: 0.65, 60: 0.6}
+
+
+def save(folder: Path, *steps: int) -> None:
+    """Go on from the newest checkpoint and save at these steps."""
+    with Checkpoints(folder, keep=2) as kept:
+        kept.restore(make_state(0))
+        for step in steps:
+            kept.save(step, make_state(step), {}, {"accuracy": ACCURACIES[step]})
+
+
+def steps_in(folder: Path) -> list[int]:
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [(10, 20, 30, 40, 50, 60)],
+        [(10, 20, 30), (40, 50, 60)],
+        [(10,), (20,), (30,), (40,), (50,), (60,)],
+    ],
+)
+def test_the_best_outlives_the_process(tmp_path, parts):
+    for part in parts:
+        save(tmp_path, *part)
+    assert steps_in(tmp_path) == [20, 50, 60]
+    with Checkpoints(tmp_path, create=False) as kept:
+        assert [kept.choose(each) for each in ("best", "latest", None, 50)] == [20, 60, 60, 50]
+        with pytest.raises(BadInputError, match=r"--step=40: there is no such checkpoint"):
+            kept.choose(40)
+
+
+@ABANDONED
+def test_the_best_outlives_damage_to_the_newest_twice(tmp_path, capsys):
+    save(tmp_path, 10, 20, 30)
+    for _ in range(2):
+        save(tmp_path, 40)
+        truncate(tmp_path / "40")
+    save(tmp_path, 40, 50)
+    assert steps_in(tmp_path) == [20, 40, 50]
+    assert {path.name for path in tmp_path.glob("damaged*")} == {"damaged-40", "damaged-40-2"}
+    assert capsys.readouterr().err.count("checkpoint 40 is damaged") == 2
+
+
+def test_what_a_kill_left_of_a_save_costs_no_checkpoint(tmp_path):
+    save(tmp_path, 10, 20, 30)
+    (tmp_path / "40.orbax-checkpoint-tmp").mkdir()
+    save(tmp_path, 50, 60)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["20", "50", "60"]
+
+
+def test_without_a_validation_part_nothing_is_the_best(tmp_path):
+    with Checkpoints(tmp_path) as kept:
+        kept.save(3, make_state(3), {}, None)
+        with pytest.raises(BadInputError, match="no checkpoint has a validation accuracy"):
+            kept.choose("best")
+
+
+@ABANDONED
+def test_notes_that_were_changed_are_damage(tmp_path, capsys):
+    save(tmp_path, 10, 20)
+    file = tmp_path / "20/notes/metadata"
+    file.write_text(file.read_text().replace("0.99", "0.09"))
+    save(tmp_path, 30)
+    assert "checkpoint 20 is damaged" in capsys.readouterr().err
+
+
+def save_on_a_full_disk(folder: Path) -> None:
+    """Save what is larger than files may be, which stands for a full disk, and once more."""
+    large = make_state(20).replace(opt_state=jax.random.normal(jax.random.key(0), (1 << 20,)))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Checkpoints(folder) as kept:
+        kept.restore(make_state(0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+        try:
+            kept.save(20, large, {}, None)
+            kept.save(30, make_state(30), {}, None)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_one_line_that_names_what_is_kept(tmp_path, capfd):
+    save(tmp_path, 10)
+    with pytest.raises(SaveError) as caught:
+        save_on_a_full_disk(tmp_path)
+    line = "a checkpoint cannot be saved: File too large; the last whole one is of step 10"
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.errno == errno.EFBIG
+    assert capfd.readouterr().err == ""
+    with Checkpoints(tmp_path) as kept:
+        assert newest(kept)[0] == 10
 
 
 def test_an_empty_folder_is_named(tmp_path):

@@ -1,0 +1,124 @@
+"""Files that a run appends lines to, metrics.jsonl and flow.jsonl, and what a resumed run keeps.
+
+A checkpoint notes how long such a file was when it was saved, and the checksum of that part: a run
+that goes on from it keeps exactly these bytes. Where they are not there any more, it keeps the
+lines that can be read, each once and in order, and says so.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, NotRequired, TypedDict
+
+from cnn_jax import records
+from cnn_jax.atomic_file import written
+
+
+class Metrics(TypedDict):
+    """A line of metrics.jsonl, at the least; a loss that is not finite is None."""
+
+    step: int
+    split: str
+    loss: float | None
+    accuracy: NotRequired[float]
+    accuracy_top5: NotRequired[float]
+    examples: NotRequired[int]
+    learning_rate: NotRequired[float]
+
+
+class Flow(TypedDict):
+    """A line of flow.jsonl: norms and ratios by block."""
+
+    step: int
+    gradient: dict[str, float | None]
+    update_to_weight: dict[str, float | None]
+    branch_to_skip: dict[str, float | None]
+
+
+class Mark(NamedTuple):
+    """The beginning of a file."""
+
+    length: int  # bytes
+    crc32: int
+
+    def begins(self, content: bytes) -> bool:
+        """Return whether ``content`` begins with it, as far as its checksum tells."""
+        return len(content) >= self.length and zlib.crc32(content[: self.length]) == self.crc32
+
+    def longer(self, more: bytes) -> "Mark":
+        """Return the mark with ``more`` behind it."""
+        return Mark(self.length + len(more), zlib.crc32(more, self.crc32))
+
+
+def mark(file: Path) -> Mark:
+    """Return the whole file's mark."""
+    return Mark(0, 0).longer(file.read_bytes() if file.exists() else b"")
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    """Return the lines of metrics.jsonl, or flow.jsonl, that are whole; the others are left out."""
+    content = file.read_bytes() if file.exists() else b""
+    return [line for _, line in _lines(content) if line is not None]
+
+
+def cut_back(
+    file: Path, keep: Callable[[dict[str, Any]], bool], noted: Mark | None = None
+) -> str | None:
+    """Drop the lines that a resumed run will write again.
+
+    Args:
+        file: metrics.jsonl or flow.jsonl.
+        keep: whether a line stays.
+        noted: what of the file stays, as the checkpoint noted it.
+
+    Returns:
+        What is wrong with the part that stays, as a line, or None.
+    """
+    content = file.read_bytes() if file.exists() else b""
+    if noted is not None and noted.begins(content):
+        if len(content) > noted.length:
+            _write(file, content[: noted.length])
+        return None
+    kept: list[bytes] = []
+    seen: set[Any] = set()
+    last, lost = 0, 0
+    for raw, line in _lines(content):
+        if line is None:
+            # A kill cuts the last line short; the run writes that one again.
+            lost += not content.endswith(raw)
+        elif keep(line):
+            key = line["step"], line.get("split")
+            if key in seen or line["step"] < last:
+                lost += 1
+            else:
+                kept.append(raw)
+                seen.add(key)
+                last = line["step"]
+    if content:
+        _write(file, b"".join(raw + b"\n" for raw in kept))
+    left_out = f"{lost} of its lines are damaged or doubled, and left out"
+    if noted is None:
+        return left_out if lost else None
+    what = left_out if lost else "some may be missing"
+    return f"it is not what it was at the checkpoint; {len(kept)} lines are kept, {what}"
+
+
+def _lines(content: bytes) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
+    """Yield the lines of a file as they are, and what they say; None for a damaged one."""
+    for raw in content.split(b"\n"):
+        if raw.strip():
+            yield raw, _parsed(raw)
+
+
+def _parsed(raw: bytes) -> dict[str, Any] | None:
+    for kind in (Metrics, Flow):
+        try:
+            return dict(records.parse(raw, kind, "a line of a log", source="line"))
+        except records.UnreadableFileError:
+            continue
+    return None
+
+
+def _write(file: Path, content: bytes) -> None:
+    with written(file) as temporary:
+        temporary.write_bytes(content)
