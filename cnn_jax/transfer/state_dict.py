@@ -4,6 +4,7 @@ import os
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -180,6 +181,7 @@ def _read_torch(path: Path) -> Mapping[Any, Any]:
             f"{path}: reading {path.suffix} takes PyTorch (pip install torch); "
             "a .safetensors file needs nothing more"
         ) from error
+    _check_sums(path)
     try:
         # weights_only: an unpickler that builds tensors and containers, and calls nothing else.
         # What it warns of, it then reads or refuses.
@@ -229,6 +231,25 @@ def _read_torch(path: Path) -> Mapping[Any, Any]:
         return value
 
     return walked(content)
+
+
+def _check_sums(path: Path) -> None:
+    """Raise ``BadInputError`` for a zip archive whose content is not what its checksums say.
+
+    ``torch.load`` does not look at them, and would take damaged numbers for weights.
+    """
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\x03\x04":
+            return  # the older format, which has none
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # a damaged archive raises whatever its bytes lead to
+        raise BadInputError(f"{path}: not a whole PyTorch file ({_line(error)})") from error
+    if damaged is not None:
+        raise BadInputError(
+            f"{path}: not a whole PyTorch file ({damaged!r} is not what its checksum says)"
+        )
 
 
 def _line(error: BaseException) -> str:

@@ -227,6 +227,15 @@ class TestPyTorchFiles:
         with pytest.raises(BadInputError, match=r"more than tensors.*it has a numpy\S+\); save"):
             read_state_dict(path)
 
+    def test_changed_numbers_of_an_archive_are_told_by_their_checksum(self, torch, tmp_path):
+        path = tmp_path / "w.pth"
+        torch.save({"fc.weight": torch.full((8, 8), 1.5)}, path)
+        data = path.read_bytes()
+        place = data.index(np.full(4, 1.5, np.float32).tobytes())
+        path.write_bytes(flipped(data, place + 2))
+        with pytest.raises(BadInputError, match=r"'w/data/0' is not what its checksum says"):
+            read_state_dict(path)
+
     @pytest.mark.slow
     @pytest.mark.parametrize("zipped", [True, False])
     def test_damaged_files_are_read_or_told(self, torch, tmp_path, zipped):
