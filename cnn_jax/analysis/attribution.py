@@ -10,6 +10,7 @@ import numpy as np
 
 from cnn_jax.analysis import relu
 from cnn_jax.analysis.probe import Probe
+from cnn_jax.ops.precision import wide
 
 
 def _own(logits: jax.Array, classes: jax.Array) -> jax.Array:
@@ -49,7 +50,8 @@ def integrated_gradients(
         (attributions ``[N, H, W, C]``, gap ``[N]``): the gap is what their sum lacks to the
         difference of the logits, which it would equal with infinitely many steps.
     """
-    baseline = jnp.broadcast_to(baseline, x.shape)
+    x = wide(x)  # of it are the sum over the steps and that over the pixels
+    baseline = jnp.broadcast_to(wide(baseline), x.shape)
     slope = jax.grad(lambda x: _own(probe(x), classes).sum())
 
     @jax.jit
@@ -79,7 +81,7 @@ def grad_cam(probe: Probe, x: jax.Array, classes: jax.Array, layer: str) -> jax.
             logits, read = probe.read(x, [layer], {layer: zero})
             return _own(logits, classes).sum(), read[layer]
 
-        slope, maps = jax.grad(score, has_aux=True)(jnp.zeros(shape, x.dtype))
+        slope, maps = map(wide, jax.grad(score, has_aux=True)(jnp.zeros(shape, x.dtype)))
         weights = slope.mean(axis=(1, 2), keepdims=True)
         return jax.nn.relu((weights * maps).sum(axis=-1))
 

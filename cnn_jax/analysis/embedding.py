@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.analysis.probe import Probe
+from cnn_jax.ops.precision import accumulator
 
 
 def embed(probe: Probe, layer: str, batches: Iterable[jax.Array]) -> np.ndarray:
@@ -26,7 +27,8 @@ def embed(probe: Probe, layer: str, batches: Iterable[jax.Array]) -> np.ndarray:
 
 
 def normalised(vectors: Any) -> Any:
-    """Return vectors ``[N, D]`` divided by their norm; zeros stay zeros."""
+    """Return vectors ``[N, D]`` divided by their norm, in at least float32; zeros stay zeros."""
+    vectors = vectors.astype(accumulator(vectors.dtype))
     norm = (vectors**2).sum(axis=1, keepdims=True) ** 0.5
     return vectors / (norm + (norm == 0))
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.analysis.probe import Probe
+from cnn_jax.ops.precision import wide
 
 
 def layer_norms(tree: Any) -> dict[str, float]:
@@ -15,7 +16,7 @@ def layer_norms(tree: Any) -> dict[str, float]:
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         *layer, name = (entry.key for entry in path)
         if name == "kernel":
-            norms["/".join(layer)] = float(jnp.linalg.norm(leaf))
+            norms["/".join(layer)] = float(jnp.linalg.norm(wide(leaf)))
     return norms
 
 

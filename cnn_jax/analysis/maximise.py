@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.analysis.probe import Probe
+from cnn_jax.ops.precision import wide
 
 
 def total_variation(x: jax.Array) -> jax.Array:
     """Return the mean square of the differences of neighbouring pixels of ``[N, H, W, C]``."""
+    x = wide(x)
     rows, columns = jnp.diff(x, axis=1), jnp.diff(x, axis=2)
     return (jnp.sum(jnp.square(rows)) + jnp.sum(jnp.square(columns))) / x.size
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from cnn_jax.analysis.probe import Probe
 from cnn_jax.analysis.receptive_field import View
+from cnn_jax.ops.precision import accumulator
 
 MOST = 8  # pixels
 
@@ -59,6 +60,8 @@ def _error(still: np.ndarray, moved: np.ndarray, view: View, pixels: int) -> flo
     ]
     here = [pixel // axis.jump for pixel, axis in zip(grown, view, strict=True)]
     there = [(pixel + pixels) // axis.jump for pixel, axis in zip(grown, view, strict=True)]
+    # NumPy adds up in the type it is given.
+    still, moved = (a.astype(accumulator(a.dtype)) for a in (still, moved))
     before = still[:, here[0]][:, :, here[1]]
     after = moved[:, there[0]][:, :, there[1]]
     spread = np.linalg.norm(before - before.mean(axis=(1, 2), keepdims=True))

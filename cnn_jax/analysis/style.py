@@ -9,14 +9,16 @@ import optax
 
 from cnn_jax.analysis.maximise import total_variation
 from cnn_jax.analysis.probe import Probe
+from cnn_jax.ops.precision import wide
 
 
 def gram(maps: jax.Array) -> jax.Array:
     """Return the products of maps ``[..., H, W, C]`` averaged over positions, ``[..., C, C]``.
 
     Equation 3 of the paper, divided by the number of positions, so that images of different
-    sizes can be compared.
+    sizes can be compared. Summed up in at least float32.
     """
+    maps = wide(maps)
     flat = maps.reshape(*maps.shape[:-3], -1, maps.shape[-1])
     return jnp.einsum("...pc,...pd->...cd", flat, flat) / flat.shape[-2]
 
@@ -65,10 +67,10 @@ def transfer(
     grams = {name: gram(aim[name]) for name in style_layers}
 
     def distance(a, b):
-        return jnp.mean(jnp.square(a - b))
+        return jnp.mean(jnp.square(wide(a) - wide(b)))
 
     at_first = {name: distance(gram(start[name]), grams[name]) + 1e-12 for name in style_layers}
-    strength = jnp.mean(jnp.square(kept)) + 1e-12
+    strength = jnp.mean(jnp.square(wide(kept))) + 1e-12
 
     def losses(x):
         now = read(x)

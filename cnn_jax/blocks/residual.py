@@ -24,7 +24,7 @@ def pad_shortcut(x: jax.Array, features: int, stride: int) -> jax.Array:
         raise BadInputError(
             f"shortcut A cannot narrow {x.shape[-1]} channels to {features}; take B or C"
         )
-    x = x[:, ::stride, ::stride]
+    x = layers.subsample(x, stride)
     return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (new // 2, new - new // 2)))
 
 

@@ -6,24 +6,26 @@ import jax.numpy as jnp
 
 from cnn_jax import layers, ops
 from cnn_jax.blocks.conv import ModuleDef
-from cnn_jax.ops.geometry import Padding, Size, pair
+from cnn_jax.ops.arguments import images
+from cnn_jax.ops.geometry import pair
 
 
-class DepthwiseConv(nn.Module):
+class DepthwiseConv(layers.Layer):
     """One filter a channel, no bias: ``[N, H, W, C]`` to ``[N, H', W', C]``.
 
     Parameter: ``kernel`` ``[kh, kw, 1, C]``.
     """
 
-    kernel_size: Size = 3
-    stride: Size = 1
-    padding: Padding = "same"
+    kernel_size: layers.Sides = 3
+    stride: layers.Sides = 1
+    padding: layers.Pad = "same"
     dtype: layers.Dtype = jnp.float32
     kernel_init: layers.Initializer = layers.he_normal
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Convolve each channel of ``x`` [N, H, W, C] on its own."""
+        x = images("DepthwiseConv", x)
         shape = (*pair(self.kernel_size, "kernel_size"), 1, x.shape[-1])
         kernel = self.param("kernel", self.kernel_init, shape, layers.param_dtype(self.dtype))
         return ops.depthwise_conv2d(

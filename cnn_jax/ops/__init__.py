@@ -1,4 +1,11 @@
-"""Operators on arrays: convolution, pooling, normalisation. No Flax, no state, no files."""
+"""Operators on arrays: convolution, pooling, normalisation. No Flax, no state, no files.
+
+They work where jax's and Flax's own do: under ``jit``, ``vmap``, ``pmap``, ``shard_map`` and
+``jax.disable_jit()``, differentiated in either direction and to any order, for shapes that
+``jax.export`` leaves open, and where ranks and types are not promoted by themselves. Left out is
+``jax.experimental.jet``, which has no rules for these primitives (nor for XLA's maximum of
+windows); derivatives of higher order are those of ``jax.jvp`` and ``jax.grad``, nested.
+"""
 
 from cnn_jax.ops.activation import add_relu
 from cnn_jax.ops.conv import conv2d, convolve2d, depthwise_conv2d

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax.interpreters import ad
 
 from cnn_jax.errors import BadInputError
+from cnn_jax.ops.arguments import array, common_type
 from cnn_jax.ops.primitive import bind, define, is_stock
 
 ADD_RELU = "add_relu"
@@ -17,9 +18,12 @@ def add_relu(x: jax.Array, y: jax.Array) -> jax.Array:
     again wherever one is read: a stage of n blocks takes n² passes over its maps. ``x`` and ``y``
     have the same shape and type; where ``y`` is -inf the CPU's result is NaN.
     """
+    x, y = array("add_relu", x), array("add_relu", y)
     if x.shape != y.shape:
         raise BadInputError(f"add_relu adds arrays of one shape, not {x.shape} and {y.shape}")
-    dtype = jnp.promote_types(x.dtype, y.dtype)
+    dtype = common_type("add_relu", x, y)
+    if not jnp.issubdtype(dtype, jnp.number) or jnp.issubdtype(dtype, jnp.complexfloating):
+        raise BadInputError(f"add_relu adds real numbers, not {dtype}")
     x, y = x.astype(dtype), y.astype(dtype)
     return jax.nn.relu(x + y) if is_stock(x, y) else bind(_add_relu, x, y)
 

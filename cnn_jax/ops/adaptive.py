@@ -3,8 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from cnn_jax.errors import BadInputError
+from cnn_jax.ops.arguments import images, whole
 from cnn_jax.ops.pool import avg_pool
+from cnn_jax.ops.precision import rounded, wide
 
 
 def adaptive_avg_pool(x: jax.Array, size: int) -> jax.Array:
@@ -12,20 +13,21 @@ def adaptive_avg_pool(x: jax.Array, size: int) -> jax.Array:
 
     Cell i of an axis of n pixels is the mean of pixels floor(i n / size) to ceil((i+1) n / size):
     windows overlap where ``size`` does not divide n, and repeat pixels where n < size. That is the
-    rule of the layer by which torchvision's dense heads take images of any size.
+    rule of the layer by which torchvision's dense heads take images of any size. Types as for
+    ``avg_pool``.
     """
-    if x.ndim != 4:
-        raise BadInputError(f"adaptive_avg_pool takes images [N, H, W, C], not {x.shape}")
+    x, size = images("adaptive_avg_pool", x), whole("adaptive_avg_pool: size", size)
     height, width = x.shape[1:3]
     if height % size == 0 and width % size == 0:
         window = (height // size, width // size)
-        return x if window == (1, 1) else avg_pool(x, window)
+        return rounded(wide(x), x.dtype) if window == (1, 1) else avg_pool(x, window)
+    y = wide(x)
     for axis in (1, 2):
-        n = x.shape[axis]
+        n = y.shape[axis]
         cells = [(i * n // size, -(-(i + 1) * n // size)) for i in range(size)]
         means = [
-            jnp.mean(jax.lax.slice_in_dim(x, start, stop, axis=axis), axis=axis, keepdims=True)
+            jnp.mean(jax.lax.slice_in_dim(y, start, stop, axis=axis), axis=axis, keepdims=True)
             for start, stop in cells
         ]
-        x = jnp.concatenate(means, axis=axis)
-    return x
+        y = jnp.concatenate(means, axis=axis)
+    return rounded(y, x.dtype)

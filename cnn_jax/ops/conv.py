@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from cnn_jax.errors import BadInputError
+from cnn_jax.ops.arguments import array, as_whole, at_least, common_type, images, shown
 from cnn_jax.ops.convolution import convolve, xla_convolve
 from cnn_jax.ops.geometry import Geometry, Padding, Size, pads, pair
 from cnn_jax.ops.primitive import is_stock
@@ -31,33 +32,43 @@ def conv2d(
         dilation: distance of neighbouring taps in the input.
 
     Returns:
-        ``[N, H', W', O]`` with H' = floor((H + pads - field) / stride) + 1.
+        ``[N, H', W', O]`` with H' = floor((H + pads - field) / stride) + 1, in the type that
+        jax promotes the two to. Narrow floats are summed up in float32 and rounded once; integers
+        wrap around as in PyTorch.
 
     Raises:
         BadInputError: shapes and arguments do not fit.
     """
+    x, w = array("conv2d", x), array("conv2d", w)
     if x.ndim != 4 or w.ndim != 4:
         raise BadInputError(
             f"conv2d takes x [N, H, W, C] and w [kh, kw, C / groups, O], not {x.shape}, {w.shape}"
         )
-    if groups < 1 or x.shape[3] != w.shape[2] * groups or w.shape[3] % groups:
+    x = images("conv2d", x)
+    if 0 in w.shape:
+        raise BadInputError(f"conv2d: filters {w.shape} have no weights")
+    count = as_whole(groups)
+    if count is None or count < 1:
+        raise BadInputError(f"conv2d: groups={shown(groups)} has to be an int of at least 1")
+    if x.shape[3] != w.shape[2] * count or w.shape[3] % count:
         raise BadInputError(
-            f"conv2d: x {x.shape} has {x.shape[3]} channels, w {w.shape} with groups={groups} "
-            f"takes {w.shape[2] * groups} and makes {w.shape[3]}, to be a multiple of groups"
+            f"conv2d: x {x.shape} has {x.shape[3]} channels, w {w.shape} with groups={count} "
+            f"takes {w.shape[2] * count} and makes {w.shape[3]}, to be a multiple of groups"
         )
     geometry = Geometry(
         pair(stride, "stride"),
         pads(padding, w.shape[:2], dilation),
-        groups,
+        count,
         pair(dilation, "dilation"),
     )
-    if min(geometry.output(x.shape[1:3], w.shape[:2])) < 1:
+    if not at_least(1, *geometry.output(x.shape[1:3], w.shape[:2])):
         raise BadInputError(
             f"conv2d: a field of {w.shape[:2]} with dilation={geometry.dilation} does not fit into "
             f"x {x.shape} with padding={geometry.padding}"
         )
-    x, w = jnp.asarray(x), jnp.asarray(w)
-    dtype = jnp.promote_types(x.dtype, w.dtype)
+    dtype = common_type("conv2d", x, w)
+    if dtype == jnp.bool_:
+        raise BadInputError("conv2d multiplies numbers, not bool; cast x or w")
     x, w = x.astype(dtype), w.astype(dtype)
     # Padding beyond the field makes the input gradient a convolution with negative padding, whose
     # last values XLA's CPU backend gets wrong (jaxlib 0.10.2): the excess is padded apart.
@@ -80,6 +91,9 @@ def convolve2d(
     dilation: Size = 1,
 ) -> jax.Array:
     """Convolve in the mathematical sense: ``conv2d`` with the filters' rows and columns flipped."""
+    w = array("convolve2d", w)
+    if w.ndim != 4:
+        raise BadInputError(f"convolve2d takes filters [kh, kw, C / groups, O], not {w.shape}")
     return conv2d(
         x, w[::-1, ::-1], stride=stride, padding=padding, groups=groups, dilation=dilation
     )
@@ -93,4 +107,5 @@ def depthwise_conv2d(
     ``w`` is ``[kh, kw, 1, C x multiplier]``; channel c makes the outputs c x multiplier and up
     (Howard et al. 2017, section 3.1). Other arguments and errors as for ``conv2d``.
     """
-    return conv2d(x, w, stride=stride, padding=padding, groups=x.shape[-1], dilation=dilation)
+    x = images("depthwise_conv2d", x)
+    return conv2d(x, w, stride=stride, padding=padding, groups=x.shape[3], dilation=dilation)

@@ -9,6 +9,8 @@ from jax import lax
 from jax.interpreters import ad
 
 from cnn_jax.errors import BadInputError
+from cnn_jax.ops.arguments import array, at_least, number, whole
+from cnn_jax.ops.precision import wide
 from cnn_jax.ops.primitive import bind, define, is_stock
 
 # Up to here XLA's own differentiation is left alone: it fuses the gradient with its neighbours,
@@ -24,18 +26,35 @@ def local_response_norm(
     """Divide each value by (k + alpha x the sum of squares of ``size`` channels)^beta.
 
     Krizhevsky et al. 2012, section 3.3: the channels around the value's own, cut at the ends;
-    ``alpha`` is not divided by ``size``. ``[..., C]`` to the same shape.
+    ``alpha`` is not divided by ``size``. ``[..., C]`` to the same shape and type; narrow floats are
+    squared, summed up and divided in float32 and rounded once. Raises ``BadInputError`` for
+    arguments below 0, a ``size`` that is no int from 1 on, and what is no array of floats.
     """
-    if size < 1:
-        raise BadInputError(f"local_response_norm sums over size >= 1 channels, not {size}")
+    x = _floats("local_response_norm", x, 1)
+    size = whole("local_response_norm: size", size)
+    for name, value in (("k", k), ("alpha", alpha), ("beta", beta)):
+        number(f"local_response_norm: {name}", value, 0)
     batch = (1,) * (x.ndim - 1)
     sides = ((0, 0),) * (x.ndim - 1) + ((size // 2, (size - 1) // 2),)
-    squares = lax.reduce_window(jnp.square(x), 0.0, lax.add, (*batch, size), (*batch, 1), sides)
+    values = wide(x)
+    squares = jnp.square(values)
+    squares = lax.reduce_window(squares, 0.0, lax.add, (*batch, size), (*batch, 1), sides)
     total = k + alpha * squares
     if beta == 0.75 and not is_stock(x):
         root = lax.rsqrt(total)
-        return x * (root * jnp.sqrt(root))  # the same power, without a logarithm
-    return x * total**-beta
+        y = values * (root * jnp.sqrt(root))  # the same power, without a logarithm
+    else:
+        y = values * total**-beta
+    return y.astype(x.dtype)
+
+
+def _floats(name, x, axes):
+    x = array(name, x)
+    if not jnp.issubdtype(x.dtype, jnp.floating) or x.ndim < axes:
+        raise BadInputError(
+            f"{name} takes floats with {axes} axes or more, not {x.dtype} of shape {x.shape}"
+        )
+    return x
 
 
 def batch_norm(
@@ -64,23 +83,28 @@ def batch_norm(
         at least float32, averaged over the groups where there are several.
 
     Raises:
-        BadInputError: scale or bias do not have one value a channel, or ``stat_batch`` does not
-            divide the batch.
+        BadInputError: scale or bias do not have one value a channel, ``stat_batch`` does not
+            divide the batch, or there is no value to take statistics from.
     """
+    x = _floats("batch_norm", x, 2)
+    scale, bias = array("batch_norm", scale), array("batch_norm", bias)
+    number("batch_norm: epsilon", epsilon, 0)
+    if not at_least(1, *x.shape[:-1]):
+        raise BadInputError(f"batch_norm: x {x.shape} has no values to take statistics from")
     if scale.shape != x.shape[-1:] or bias.shape != x.shape[-1:]:
         raise BadInputError(
             f"batch_norm: x {x.shape} takes scale and bias of shape {x.shape[-1:]}, "
             f"not {scale.shape} and {bias.shape}"
         )
-    whole = x.shape[0] * (1 if axis is None else lax.axis_size(axis))
-    group = whole if stat_batch is None else stat_batch
-    if whole and (group < 1 or whole % group):
-        raise BadInputError(f"batch_norm: stat_batch {group} does not divide {whole} examples")
+    examples = x.shape[0] * (1 if axis is None else lax.axis_size(axis))
+    group = examples if stat_batch is None else whole("batch_norm: stat_batch", stat_batch)
+    if examples % group != 0:
+        raise BadInputError(f"batch_norm: stat_batch {group} does not divide {examples} examples")
     if axis is not None:
         return _over_devices(x, scale, bias, epsilon, group, axis)
-    if group == whole:
+    if group == examples:
         return _one_group(x, scale, bias, epsilon)
-    groups = x.reshape(whole // group, group, *x.shape[1:])
+    groups = x.reshape(examples // group, group, *x.shape[1:])
     y, mean, variance = jax.vmap(lambda x: _one_group(x, scale, bias, epsilon))(groups)
     return y.reshape(x.shape), mean.mean(0), variance.mean(0)
 
@@ -107,11 +131,17 @@ def _over_devices(x, scale, bias, epsilon, group, axis):
     variance = (variances + jnp.square(means - mean)).mean(1)
     mean = mean[:, 0]
     first = lax.axis_index(axis) * len(pieces)
-    mine = (first + jnp.arange(len(pieces))) // (group // piece)
+    mine = (first + jnp.arange(len(pieces), dtype=first.dtype)) // (group // piece)
     sides = (len(pieces), *(1 for _ in x.shape[:-1]), x.shape[-1])
-    factor = lax.rsqrt(variance + epsilon) * scale
-    y = (pieces - mean[mine].reshape(sides)) * factor[mine].reshape(sides) + bias
+    factor = lax.rsqrt(variance + epsilon) * scale[None]
+    y = (wide(pieces) - mean[mine].reshape(sides)) * factor[mine].reshape(sides)
+    y += channelwise(bias, pieces)
     return y.reshape(x.shape).astype(x.dtype), mean.mean(0), variance.mean(0)
+
+
+def channelwise(channels: jax.Array, x: jax.Array) -> jax.Array:
+    """Return values ``[C]`` with as many axes as ``x`` ``[..., C]``."""
+    return channels.reshape((1,) * (x.ndim - 1) + channels.shape)
 
 
 def _pixels(x):
@@ -126,17 +156,17 @@ def _statistics(x):
     spread, at the price of no further pass. The images are then combined exactly (Chan, Golub
     and LeVeque 1983, section 2).
     """
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    values = wide(x)
     axes = _pixels(x)
-    origin = lax.slice(wide, (0,) * x.ndim, (x.shape[0], *(1 for _ in axes), x.shape[-1]))
+    origin = lax.slice(values, (0,) * x.ndim, (x.shape[0], *(1 for _ in axes), x.shape[-1]))
     # Behind a barrier, so that XLA does not store x - origin for both sums: each makes its own.
-    deviation, again = wide - origin, wide - lax.optimization_barrier(origin)
-    count = max(1, x.size // max(1, x.shape[0] * x.shape[-1]))
+    deviation, again = values - origin, values - lax.optimization_barrier(origin)
+    count = math.prod(x.shape[1:-1])
     shift = deviation.sum(axes) / count
     means = origin.reshape(x.shape[0], x.shape[-1]) + shift
     within = jnp.square(again).sum(axes) / count - jnp.square(shift)
     mean = means.mean(0)
-    return mean, within.mean(0) + jnp.square(means - mean).mean(0)
+    return mean, within.mean(0) + jnp.square(means - mean[None]).mean(0)
 
 
 _lean_statistics = jax.custom_jvp(_statistics)
@@ -148,23 +178,29 @@ def _lean_statistics_jvp(primals, tangents):
     (x,), (t,) = primals, tangents
     mean, variance = _lean_statistics(x)
     axes = tuple(range(x.ndim - 1))
-    wide = t.astype(mean.dtype)
-    return (mean, variance), (wide.mean(axes), 2 * (wide * (x - mean)).mean(axes))
+    t, deviation = wide(t), wide(x) - channelwise(mean, x)
+    return (mean, variance), (t.mean(axes), 2 * (t * deviation).mean(axes))
 
 
 def _normalise(x, scale, bias, epsilon, statistics):
     mean, variance = statistics(x)
-    y = (x - mean) * (lax.rsqrt(variance + epsilon) * scale) + bias
+    factor = lax.rsqrt(variance + epsilon) * scale
+    y = (wide(x) - channelwise(mean, x)) * channelwise(factor, x) + channelwise(bias, x)
     return y.astype(x.dtype), mean, variance
 
 
 def _tangent(t, scale_t, bias_t, x, mean, inverse, scale):
     """Return the tangent of y for tangents of x, scale and bias; ``inverse`` is 1 / std."""
-    normal = (x - mean) * inverse
+    normal = (wide(x) - channelwise(mean, x)) * channelwise(inverse, x)
     axes = tuple(range(x.ndim - 1))
-    wide = t.astype(normal.dtype)
-    along = wide - wide.mean(axes) - normal * (wide * normal).mean(axes)
-    return (along * (inverse * scale) + normal * scale_t + bias_t).astype(x.dtype)
+    t = wide(t)
+    across = t - channelwise(t.mean(axes), x) - normal * channelwise((t * normal).mean(axes), x)
+    y = (
+        across * channelwise(inverse * scale, x)
+        + normal * channelwise(scale_t, x)
+        + channelwise(bias_t, x)
+    )
+    return y.astype(x.dtype)
 
 
 def _cotangents(g, x, mean, inverse, scale):
@@ -173,12 +209,13 @@ def _cotangents(g, x, mean, inverse, scale):
     Two sums over the batch give all three (Ioffe and Szegedy 2015, section 3). Only x is kept
     from the forward pass; the normalised values are made again.
     """
-    normal = (x - mean) * inverse
+    normal = (wide(x) - channelwise(mean, x)) * channelwise(inverse, x)
     axes = tuple(range(x.ndim - 1))
-    wide = g.astype(normal.dtype)
-    count = x.size // max(1, x.shape[-1])
-    bias_g, scale_g = wide.sum(axes), (wide * normal).sum(axes)
-    x_g = (wide - bias_g / count - normal * (scale_g / count)) * (inverse * scale)
+    g = wide(g)
+    count = math.prod(x.shape[:-1])
+    bias_g, scale_g = g.sum(axes), (g * normal).sum(axes)
+    x_g = g - channelwise(bias_g / count, x) - normal * channelwise(scale_g / count, x)
+    x_g *= channelwise(inverse * scale, x)
     return x_g.astype(x.dtype), scale_g.astype(scale.dtype), bias_g.astype(scale.dtype)
 
 

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.errors import BadInputError
+from cnn_jax.ops.arguments import at_least, images, is_known
 from cnn_jax.ops.geometry import Geometry, Padding, Pads, Size, ceil_extra, pads, pair
 from cnn_jax.ops.pooling import MOST_TAPS, lowest, max_windows, sum_windows, xla_windows
+from cnn_jax.ops.precision import rounded, wide
 from cnn_jax.ops.primitive import is_stock
 
 
@@ -20,12 +22,16 @@ class _Windows(NamedTuple):
 
 def _windows(name, x, window, stride, padding, ceil_mode) -> _Windows:
     size = pair(window, "window")
-    if x.ndim != 4:
-        raise BadInputError(f"{name} takes images [N, H, W, C], not {x.shape}")
     step = pair(window if stride is None else stride, "stride")
     sides = pads(padding, size)
+    if not all(at_least(2 * max(sides[i]), size[i]) for i in range(2)):
+        raise BadInputError(
+            f"{name}: padding={sides} is more than half of a window of {size}, "
+            "so that one could see nothing else"
+        )
     spare = [stride - 1 if ceil_mode else 0 for stride in step]
-    if any(x.shape[1 + i] + sum(sides[i]) + spare[i] < size[i] for i in range(2)):
+    reach = [x.shape[1 + i] + sum(sides[i]) + spare[i] - size[i] for i in range(2)]
+    if not at_least(0, *reach):
         raise BadInputError(
             f"{name}: a window of {size} does not fit into x {x.shape} with padding={sides}"
         )
@@ -50,13 +56,17 @@ def max_pool(
         x: images ``[N, H, W, C]``.
         window: pixels a window covers, an int or (rows, columns).
         stride: pixels the window moves by; the window's size unless given.
-        padding: as for ``conv2d``; padded positions never win.
+        padding: as for ``conv2d``, of at most half a window on each side; padded positions never
+            win.
         ceil_mode: round sizes up, so that a last window may reach over the edge (for networks
             imported from PyTorch).
 
     Raises:
-        BadInputError: a window larger than the padded input.
+        BadInputError: a window larger than the padded input; complex numbers.
     """
+    x = images("max_pool", x)
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        raise BadInputError(f"max_pool compares real numbers, not {x.dtype}")
     windows = _windows("max_pool", x, window, stride, padding, ceil_mode)
     how = {"field": windows.size, "geometry": windows.geometry}
     if is_stock(x) or windows.size[0] * windows.size[1] > MOST_TAPS:
@@ -75,40 +85,50 @@ def avg_pool(
 ) -> jax.Array:
     """Return the mean of each window, ``[N, H, W, C]`` to ``[N, H', W', C]``.
 
+    Narrow floats are summed up and divided in float32 and rounded once. The mean of integers and
+    bools is a float32, as in Flax; PyTorch pools no integers but those of 64 bits.
+
     Args:
         x: images ``[N, H, W, C]``.
         window: pixels a window covers, an int or (rows, columns).
         stride: pixels the window moves by; the window's size unless given.
-        padding: as for ``conv2d``.
+        padding: as for ``max_pool``.
         ceil_mode: as for ``max_pool``; pixels past the padding are never counted.
         count_include_pad: whether padded positions count as zeros; else they are left out.
 
     Raises:
         BadInputError: a window larger than the padded input.
     """
+    x = images("avg_pool", x)
     windows = _windows("avg_pool", x, window, stride, padding, ceil_mode)
     how = {"field": windows.size, "geometry": windows.geometry}
+    values = wide(x)
     if is_stock(x):
-        total = xla_windows(x, np.zeros((), x.dtype), jax.lax.add, **how)
+        total = xla_windows(values, np.zeros((), values.dtype), jax.lax.add, **how)
     else:
-        total = sum_windows(x, **how)
+        total = sum_windows(values, **how)
     counts = [
         _counted(x.shape[1 + i], windows, i, count_include_pad, total.shape[1 + i])
         for i in range(2)
     ]
     count = (counts[0][:, None] * counts[1][None, :])[None, :, :, None]
-    return total / jnp.asarray(np.maximum(count, 1), x.dtype)
+    return rounded(total / jnp.asarray(count, total.dtype), x.dtype)
 
 
 def _counted(n, windows: _Windows, axis, count_include_pad, outputs):
-    """Return how many pixels each window counts along one axis."""
+    """Return how many pixels, one at least, each window counts along one axis."""
+    xp = np if is_known(n) and is_known(outputs) else jnp
     before, after = windows.padding[axis]
-    starts = np.arange(outputs) * windows.geometry.stride[axis] - before
+    starts = xp.arange(outputs) * windows.geometry.stride[axis] - before
     stops = starts + windows.size[axis]
     low, high = (-before, n + after) if count_include_pad else (0, n)
-    return np.minimum(stops, high) - np.maximum(starts, low)
+    return xp.minimum(stops, high) - xp.maximum(starts, low)
 
 
 def global_avg_pool(x: jax.Array) -> jax.Array:
-    """Return the mean over all pixels, ``[N, H, W, C]`` to ``[N, C]`` (Lin et al. 2013, 3.2)."""
-    return jnp.mean(x, axis=(1, 2))
+    """Return the mean over all pixels, ``[N, H, W, C]`` to ``[N, C]`` (Lin et al. 2013, 3.2).
+
+    Types as for ``avg_pool``.
+    """
+    x = images("global_avg_pool", x)
+    return rounded(jnp.mean(wide(x), axis=(1, 2)), x.dtype)

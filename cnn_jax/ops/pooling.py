@@ -27,8 +27,12 @@ _UNROLLED_SUM = 49
 def lowest(dtype) -> np.ndarray:
     """Return the value of ``dtype`` that loses against every other."""
     dtype = jnp.dtype(dtype)
-    low = -np.inf if jnp.issubdtype(dtype, jnp.inexact) else jnp.iinfo(dtype).min
-    return np.asarray(low, dtype)
+    if dtype == jnp.bool_:
+        return np.asarray(False)
+    if not jnp.issubdtype(dtype, jnp.inexact):
+        return np.asarray(jnp.iinfo(dtype).min, dtype)
+    low = np.asarray(-np.inf, dtype)
+    return low if np.isneginf(low.astype(np.float32)) else np.asarray(jnp.finfo(dtype).min, dtype)
 
 
 def xla_windows(x: jax.Array, start, combine, *, field, geometry: Geometry) -> jax.Array:

@@ -7,7 +7,6 @@ Whose operators compute is chosen when a function is traced, by ``stock()`` and 
 part of jit's cache key, so that one function can be compiled in several ways in one program.
 """
 
-import math
 from collections.abc import Callable
 from functools import cache, partial
 
@@ -15,6 +14,9 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
+
+from cnn_jax.ops.arguments import is_known
+from cnn_jax.ops.precision import wide
 
 _OURS, _STOCK, _NATIVE = range(3)
 _whose = jax.make_user_context(_OURS)
@@ -38,11 +40,17 @@ def native():
 
 
 def is_stock(*arrays: jax.Array) -> bool:
-    """Tell whether to use XLA's operators: inside ``stock()``, and for explicit shardings.
+    """Tell whether to use XLA's operators: inside ``stock()``, and for what only they can do.
 
-    Explicit sharding types need a rule for each operator, which XLA's own have.
+    Explicit sharding types need a rule for each operator, which XLA's own have. Dimensions that
+    ``jax.export`` leaves open cannot be compared with the sizes by which formulations are chosen.
     """
-    return _whose.value == _STOCK or any(any(jax.typeof(a).sharding.spec) for a in arrays)
+    types = [jax.typeof(a) for a in arrays]
+    return _whose.value == _STOCK or any(any(t.sharding.spec) or _is_open(t) for t in types)
+
+
+def _is_open(*arrays) -> bool:
+    return not all(is_known(size) for a in arrays for size in a.shape)
 
 
 def is_native() -> bool:
@@ -93,10 +101,15 @@ def define(
     def compiled(params):
         return jax.jit(partial(prim.bind, **dict(params)))
 
+    def evaluated(*args, **params):
+        # As jax does with its own primitives: compiled one by one, also where jit is disabled.
+        with jax.disable_jit(False):
+            return compiled(tuple(params.items()))(*args)
+
     def batch(args, dims, **params):
         size = next(a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None)
         more = any(d is not None and not image for d, image in zip(dims, images, strict=True))
-        if more and unrolled:
+        if more and unrolled and is_known(size):
             each = [prim.bind(*map(partial(_take, i), args, dims), **params) for i in range(size)]
             out = jax.tree.map(lambda *outs: jnp.stack(outs), *each)
         elif more:
@@ -109,8 +122,8 @@ def define(
     def on_cpu(*args, **params):
         floats = all(jnp.issubdtype(a.dtype, jnp.floating) for a in args[:1])
         out = None
-        if cpu is not None and floats and all(math.prod(a.shape) for a in args):
-            out = cpu(*(args if narrow else map(widen, args)), **params)
+        if cpu is not None and floats and not _is_open(*args) and all(a.size for a in args):
+            out = cpu(*(args if narrow else map(wide, args)), **params)
         if out is None:
             return default(*args, **params)
         shapes = tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in args)
@@ -118,7 +131,7 @@ def define(
         return jax.tree.map(lambda a, b: a.astype(b.dtype), out, like)
 
     prim.def_abstract_eval(abstract)
-    prim.def_impl(lambda *args, **params: compiled(tuple(params.items()))(*args))
+    prim.def_impl(evaluated)
     batching.primitive_batchers[prim] = batch
     mlir.register_lowering(prim, mlir.lower_fun(default, multiple_results))
     if cpu is not None:
@@ -139,12 +152,6 @@ def _varying(a):
 def _vary(a, axes):
     missing = tuple(axes - _varying(a))
     return jax.lax.pcast(a, missing, to="varying") if missing else a
-
-
-def widen(a: jax.Array) -> jax.Array:
-    """Return floats in at least float32."""
-    narrow = jnp.issubdtype(a.dtype, jnp.floating) and a.dtype.itemsize < 4
-    return a.astype(jnp.float32) if narrow else a
 
 
 def _take(i, a, dim):

@@ -3,6 +3,11 @@
 import jax
 import jax.numpy as jnp
 import optax
+from jax.core import Tracer
+
+from cnn_jax.errors import BadInputError
+from cnn_jax.ops.arguments import number
+from cnn_jax.ops.precision import wide
 
 
 def cross_entropy(
@@ -15,10 +20,39 @@ def cross_entropy(
 
     ``targets`` ``[N, classes]`` are distributions to use instead of the labels (mixed images).
     ``smoothing`` mixes the target with the uniform distribution (Szegedy et al. 2015, section 7).
+    Computed in at least float32.
+
+    A label outside 0 .. classes - 1 raises ``BadInputError`` where its value is known; inside a
+    traced function, which cannot raise, the example's loss and its gradient are NaN. So do other
+    shapes, labels that are no integers and a smoothing outside 0 .. 1.
     """
-    if targets is None and smoothing == 0:
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    if targets is None:
-        targets = jax.nn.one_hot(labels, logits.shape[1], dtype=logits.dtype)
-    targets = targets.astype(logits.dtype)
+    logits = wide(logits)
+    number("cross_entropy: smoothing", smoothing, 0, 1)
+    if targets is not None:
+        if targets.shape != logits.shape:
+            raise BadInputError(
+                f"cross_entropy: targets {targets.shape} are not of the logits' {logits.shape}"
+            )
+        return _smoothed(logits, targets.astype(logits.dtype), smoothing)
+    labels = jnp.asarray(labels)
+    if labels.shape != logits.shape[:-1] or not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise BadInputError(
+            f"cross_entropy: logits {logits.shape} take labels of whole numbers "
+            f"{logits.shape[:-1]}, not {labels.dtype} {labels.shape}"
+        )
+    classes = logits.shape[-1]
+    known = (labels >= 0) & (labels < classes)
+    if not isinstance(labels, Tracer) and not known.all():
+        raise BadInputError(
+            f"cross_entropy: label {labels[~known][0]} is outside 0 to {classes - 1}"
+        )
+    # NaN as a factor, of the loss or of the target, for the gradient to show it as well.
+    factor = jnp.where(known, 1, jnp.nan).astype(logits.dtype)
+    if smoothing == 0:
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels) * factor
+    targets = jax.nn.one_hot(labels, classes, dtype=logits.dtype)
+    return _smoothed(logits, targets * factor[:, None], smoothing)
+
+
+def _smoothed(logits, targets, smoothing):
     return optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, jnp.asarray(smoothing)))

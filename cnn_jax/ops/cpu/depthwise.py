@@ -15,7 +15,7 @@ def depthwise(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
     field = w.shape[:2]
     size = geometry.output(x.shape[1:3], field)
     x = pad_sides(x, geometry.padding)
-    terms = [shifted(x, tap, size, geometry) * w[tap][0] for tap in taps(field)]
+    terms = [shifted(x, tap, size, geometry) * w[tap][None, None] for tap in taps(field)]
     return sum(terms[1:], terms[0])
 
 
@@ -24,7 +24,7 @@ def depthwise_input_gradient(g, w, geometry: Geometry, size) -> jax.Array:
     field = w.shape[:2]
     sides = cover(g.shape[1:3], size, field, geometry)
     g = pad_sides(g, sides)
-    return spread(lambda tap, cut: cut(g) * w[tap][0], sides, size, field, geometry)
+    return spread(lambda tap, cut: cut(g) * w[tap][None, None], sides, size, field, geometry)
 
 
 def depthwise_kernel_gradient(x, g, geometry: Geometry, field) -> jax.Array:

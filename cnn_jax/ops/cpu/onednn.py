@@ -10,7 +10,7 @@ import numpy as np
 
 from cnn_jax.ops import cpu
 from cnn_jax.ops.geometry import Geometry
-from cnn_jax.ops.primitive import widen
+from cnn_jax.ops.precision import wide
 
 TARGET = "cnn_jax_convolve"
 
@@ -20,7 +20,7 @@ _FORWARD, _INPUT_GRADIENT, _KERNEL_GRADIENT = range(3)  # as in native/convoluti
 def convolve(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array | None:
     """Return the convolution."""
     if not _takes(x, w):
-        return cpu.convolve(widen(x), widen(w), geometry)
+        return cpu.convolve(wide(x), wide(w), geometry)
     shape = (x.shape[0], *geometry.output(x.shape[1:3], w.shape[:2]), w.shape[3])
     return _call(_FORWARD, x, w, shape, geometry)
 
@@ -28,7 +28,7 @@ def convolve(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array | None
 def input_gradient(g: jax.Array, w: jax.Array, geometry: Geometry, size) -> jax.Array | None:
     """Return the gradient of images of ``size``."""
     if not _takes(g, w):
-        return cpu.input_gradient(widen(g), widen(w), geometry, size)
+        return cpu.input_gradient(wide(g), wide(w), geometry, size)
     shape = (g.shape[0], *size, w.shape[2] * geometry.groups)
     return _call(_INPUT_GRADIENT, g, w, shape, geometry)
 
@@ -36,7 +36,7 @@ def input_gradient(g: jax.Array, w: jax.Array, geometry: Geometry, size) -> jax.
 def kernel_gradient(x: jax.Array, g: jax.Array, geometry: Geometry, field) -> jax.Array | None:
     """Return the gradient of filters of ``field``."""
     if not _takes(x, g):
-        return cpu.kernel_gradient(widen(x), widen(g), geometry, field)
+        return cpu.kernel_gradient(wide(x), wide(g), geometry, field)
     shape = (*field, x.shape[3] // geometry.groups, g.shape[3])
     return _call(_KERNEL_GRADIENT, x, g, shape, geometry)
 
