@@ -35,5 +35,5 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@rm -f $(VENV)/installed-* && touch $@
 
 clean:
-	rm -rf .venv .venv-* runs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* runs build dist *.egg-info .pytest_cache .jax_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

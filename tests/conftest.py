@@ -11,6 +11,11 @@ from hypothesis import settings
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 
+# Most of a test's time goes into compiling. What is compiled is kept, for the tests' other
+# processes and for the next time.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parent.parent / ".jax_cache")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+
 
 # The same cases in every run: a red run can be repeated, and a green one says what it tried.
 settings.register_profile("repeatable", derandomize=True, database=None)
