@@ -66,11 +66,11 @@ def test_the_statistics_are_averaged_as_the_parameters_are(run):
     """Against a loop of optax's own over the same steps, as timm's ModelEma does it."""
     config, folder, _ = run
     experiment = assemble(config)
-    part = experiment.parts["train"]
+    part: Any = experiment.parts["train"]
     state = jax.jit(experiment.initial_state)()
     step = jax.jit(make_train_step(experiment.module, experiment.optimizer(), seed=0))
     rows = np.asarray(permutation(0, 0, len(part)))
-    mean = state.variables
+    mean: Any = state.variables
     for at in range(6):
         own = rows[at * BATCH : (at + 1) * BATCH]
         images = experiment.scaled(jnp.asarray(part.images[own]))
@@ -86,7 +86,7 @@ def test_at_the_end_they_are_those_of_the_averaged_network(run):
     config, folder, _ = run
     module, variables, settled = cnn_jax.load_run(folder, ema=True)
     experiment = assemble(settled)
-    part = experiment.parts["train"]
+    part: Any = experiment.parts["train"]
     rows = np.asarray(permutation(config.seed, 0, len(part)))[: 4 * BATCH].reshape(4, BATCH)
     batches: list[Any] = []
     for own in rows:
@@ -100,7 +100,8 @@ def test_at_the_end_they_are_those_of_the_averaged_network(run):
         # A tenth of the batch's own, after one pass.
         batch = jax.tree.map(lambda x: np.asarray(x) / 0.1, updated["batch_stats"])
         batches.append(traverse_util.flatten_dict(batch))
-    for path, found in traverse_util.flatten_dict(variables["batch_stats"]).items():
+    flat: Any = traverse_util.flatten_dict(variables["batch_stats"])
+    for path, found in flat.items():
         expected = np.mean([batch[path] for batch in batches], 0)
         if path[-1] == "var":
             expected += np.var([batch[*path[:-1], "mean"] for batch in batches], 0)

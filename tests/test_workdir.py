@@ -181,3 +181,20 @@ def test_a_run_whose_network_computes_no_numbers_says_that_it_diverged(tmp_path)
     label, predicted = workdir.read_predictions(tmp_path / "run")
     assert held["metrics"]["test"]["accuracy"] == (label == predicted).mean()
     assert records.sealed({"loss": float("nan")})["loss"] is None
+
+
+def test_what_a_run_started_from_is_read_back_and_damage_told(copy):
+    report = {"source": "x", "taken": ["params/a"], "anew": {}, "left_out": [], "notes": []}
+    settled = workdir.read_config(copy)
+    workdir.write_init(copy, settled, report | {"weights": "0123", "stages": {}})
+    assert workdir.read_init(copy) == report | {"weights": "0123"}
+    file = copy / workdir.INIT
+    file.write_text(file.read_text().replace("params/a", "params/b"))
+    with pytest.raises(UnreadableFileError, match="its digest differs"):
+        workdir.read_init(copy)
+    # Earlier versions called the weights' digest ``digest``, and had no other.
+    file.write_text(json.dumps(report | {"digest": "0123456789abcdef"}))
+    assert workdir.read_init(copy) == report
+    file.write_text(json.dumps(report | {"taken": [1]}))
+    with pytest.raises(UnreadableFileError, match=r"init\.json' is not what a run started from"):
+        workdir.read_init(copy)

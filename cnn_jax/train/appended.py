@@ -15,11 +15,11 @@ from cnn_jax.atomic_file import written
 
 
 class Metrics(TypedDict):
-    """A line of metrics.jsonl, at the least; a loss that is not finite is None."""
+    """A line of metrics.jsonl; a loss that is not finite is None."""
 
     step: int
     split: str
-    loss: float | None
+    loss: NotRequired[float | None]
     accuracy: NotRequired[float]
     accuracy_top5: NotRequired[float]
     examples: NotRequired[int]

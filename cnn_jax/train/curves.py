@@ -17,7 +17,7 @@ def draw(lines: list[dict[str, Any]], file: Path, title: str) -> None:
     figure = Figure(figsize=(9, 3.6), layout="constrained", dpi=120)
     loss, error = figure.subplots(1, 2)
     for split, colour in COLOURS.items():
-        own = [line for line in lines if line.get("split") == split and "accuracy" in line]
+        own = [x for x in lines if x.get("split") == split and {"loss", "accuracy"} <= x.keys()]
         if not own:
             continue
         steps = [line["step"] for line in own]
