@@ -6,8 +6,6 @@ import fcntl
 import math
 import sys
 import traceback
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -250,7 +248,8 @@ def outcome(folder: Path, cell: Cell | None = None) -> Outcome | None:
     opened = sum(line["split"] == TEST for line in curve)
     if TEST not in metrics:
         return Outcome(result, np.zeros(0, bool), opened, curve, np.zeros(0, np.int32))
-    labels, right = _predictions(folder / workdir.PREDICTIONS)
+    labels, predicted = workdir.read_predictions(folder)
+    right = predicted == labels
     found = Outcome(result, right, opened, curve, labels)
     accuracy = found.measured(TEST)
     if accuracy is not None and abs(accuracy * len(right) - right.sum()) > 0.5:
@@ -258,22 +257,6 @@ def outcome(folder: Path, cell: Cell | None = None) -> Outcome | None:
             folder / workdir.PREDICTIONS, "has other predictions than result.json counts"
         )
     return found
-
-
-def _predictions(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return (labels, which are right) of the test examples."""
-    try:
-        with np.load(file) as kept:
-            predicted, labels = kept["predicted"], kept["label"]
-    except FileNotFoundError:
-        raise UnreadableFileError(file, "is missing; it has a cell's predictions") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UnreadableFileError(file, f"is damaged: {line}") from None
-    if predicted.shape != labels.shape or predicted.ndim != 1 or not len(labels):
-        shapes = f"{list(predicted.shape)} predictions of {list(labels.shape)} labels"
-        raise UnreadableFileError(file, f"is damaged: {shapes}")
-    return labels, predicted == labels
 
 
 def gradient_norms(folder: Path) -> Norms | None:

@@ -41,7 +41,7 @@ def renamed(preset: str) -> Study:
         (tiny.brief, ["--preset=short"], "not 'tiny', preset short"),
         (tiny.brief, ["--report_only", "--preset=short"], "not 'tiny', preset short"),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_another_study_replaces_nothing(declared, flags, line, study, capsys):
     before = {file.name: file.read_bytes() for file in study.iterdir() if file.is_file()}
