@@ -25,7 +25,7 @@ def draw(lines: list[dict[str, Any]], file: Path, title: str) -> None:
         style: dict[str, Any] = {"color": colour, "marker": "o" if len(own) < 30 else ""}
         style |= {"markersize": 8 if split == TEST else 4}
         # What is not finite is written as None.
-        losses = [math.nan if x["loss"] is None else x["loss"] for x in own]
+        losses = [math.nan if x.get("loss") is None else x["loss"] for x in own]
         loss.plot(steps, losses, label=f"{split} {losses[-1]:.4f}", **style)
         percent = [100 * (1 - x["accuracy"]) for x in own]
         error.plot(steps, percent, label=f"{split} {percent[-1]:.2f} %", **style)
