@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from cnn_jax import layers
+from cnn_jax.train.optim import make_optimizer
+from cnn_jax.train.state import init_state
 from cnn_jax.train.statistics import make_estimate_step, pooled, replaced
+from cnn_jax.train.step import make_train_step
 
 
 class Net(nn.Module):
@@ -76,3 +79,22 @@ def test_estimating_leaves_the_running_statistics_alone():
     kept = jax.tree.map(np.asarray, variables["batch_stats"])
     make_estimate_step(module)(dict(variables), IMAGES[0])
     jax.tree.map(np.testing.assert_array_equal, kept, variables["batch_stats"])
+
+
+def test_the_mean_of_what_is_frozen_stays_bit_for_bit():
+    module = Net()
+    trained = frozenset({("second", "scale"), ("second", "bias"), ("fc", "kernel")})
+    optimizer = make_optimizer("sgd", lambda _: 0.1)
+    start = init_state(module, optimizer, (3,), 0, jnp.float32, ema=True, trained=trained)
+    # Other statistics than a layer begins with: a mean of equal values may still round.
+    rest = jax.tree.map(lambda x: x + 0.1, start.ema_rest)
+    state = start.replace(ema_rest=rest, variables=start.variables | rest)
+    step = jax.jit(make_train_step(module, optimizer, seed=0, ema=0.7, trained=trained))
+    for images in IMAGES[:3]:
+        before = state.ema_rest["batch_stats"]
+        state, _ = step(state, {"image": images, "label": jnp.zeros(len(images), jnp.int32)})
+        after, live = state.ema_rest["batch_stats"], state.variables["batch_stats"]
+        jax.tree.map(np.testing.assert_array_equal, after["first"], before["first"])
+        for name in ("mean", "var"):
+            expected = 0.7 * before["second"][name] + 0.3 * live["second"][name]
+            np.testing.assert_allclose(after["second"][name], expected, rtol=1e-6)
