@@ -23,8 +23,8 @@ def cross_entropy(
     Computed in at least float32.
 
     A label outside 0 .. classes - 1 raises ``BadInputError`` where its value is known; inside a
-    traced function, which cannot raise, the example's loss and its gradient are NaN. So do other
-    shapes, labels that are no integers and a smoothing outside 0 .. 1.
+    traced function, which cannot raise, the example's loss and its gradient are NaN. Other shapes,
+    labels that are no integers and a smoothing outside 0 .. 1 always raise it.
     """
     logits = wide(logits)
     number("cross_entropy: smoothing", smoothing, 0, 1)
@@ -46,12 +46,12 @@ def cross_entropy(
         raise BadInputError(
             f"cross_entropy: label {labels[~known][0]} is outside 0 to {classes - 1}"
         )
-    # NaN as a factor, of the loss or of the target, for the gradient to show it as well.
-    factor = jnp.where(known, 1, jnp.nan).astype(logits.dtype)
+    # Added to the logits, NaN reaches loss and gradient, and 0 changes no bit of the others'. As a
+    # factor of the one-hot target it would be lost: XLA compiles that product to a selection.
+    logits += jnp.where(known, 0, jnp.nan).astype(logits.dtype)[..., None]
     if smoothing == 0:
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels) * factor
-    targets = jax.nn.one_hot(labels, classes, dtype=logits.dtype)
-    return _smoothed(logits, targets * factor[:, None], smoothing)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return _smoothed(logits, jax.nn.one_hot(labels, classes, dtype=logits.dtype), smoothing)
 
 
 def _smoothed(logits, targets, smoothing):
