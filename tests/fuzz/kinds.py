@@ -225,9 +225,27 @@ def use_study(folder: Path) -> Any:
     status, said = study_command(folder, "--report_only")
     if status == 2:
         raise BadInputError(said.strip())
-    (report,) = folder.glob("report.md")
-    rows = (folder / "results.csv").read_text()
-    return {"status": status, "rows": rows, "report": report.read_text()}
+    report, rows = ((folder / name).read_text() for name in ("report.md", "results.csv"))
+    return Rendered(status, report, frozenset(rows.splitlines()), "is left out" in report)
+
+
+@dataclasses.dataclass(eq=False)
+class Rendered:
+    """A study's report and the rows that it is made of, and whether it leaves a cell out."""
+
+    status: int
+    report: str
+    rows: frozenset[str]
+    told: bool
+
+    def __eq__(self, other: object) -> bool:
+        """Rows may be missing where the report and the status say so; none may differ."""
+        if not isinstance(other, Rendered):
+            return False
+        if self.told or other.told:
+            fewer, more = sorted((self, other), key=lambda one: len(one.rows))
+            return fewer.rows < more.rows and fewer.told and fewer.status == 1
+        return (self.status, self.report, self.rows) == (other.status, other.report, other.rows)
 
 
 def study_files(folder: Path) -> Iterable[Path]:
@@ -288,18 +306,31 @@ def search(folder: Path, *flags: str) -> Any:
     return [line["neighbours"] for line in lines if "neighbours" in line]
 
 
+# A CIFAR ResNet with one block in its only stage, as PyTorch names and shapes it.
+TENSORS = {
+    "conv1.weight": (16, 3, 3, 3),
+    "layer1.0.conv1.weight": (16, 16, 3, 3),
+    "layer1.0.conv2.weight": (16, 16, 3, 3),
+    "linear.weight": (7, 16),
+    "linear.bias": (7,),
+}
+TENSORS |= {
+    f"{norm}.{leaf}": (16,)
+    for norm in ("bn1", "layer1.0.bn1", "layer1.0.bn2")
+    for leaf in ("weight", "bias", "running_mean", "running_var")
+}
+
+
 def make_weights(folder: Path, seed: int) -> None:
     """Save weights under PyTorch's names."""
     rng = np.random.default_rng(seed)
-    shapes = {"conv1": (4, 1, 5, 5), "conv2": (12, 4, 5, 5), "head": (10, 192)}
-    tensors = {f"{name}.weight": rng.normal(size=s).astype("f4") for name, s in shapes.items()}
-    tensors |= {f"{n}.bias": rng.normal(size=s[:1]).astype("f4") for n, s in shapes.items()}
+    tensors = {name: rng.normal(size=shape).astype("f4") for name, shape in TENSORS.items()}
     safetensors.numpy.save_file(tensors, folder / "weights.safetensors")
 
 
 def use_weights(folder: Path) -> Any:
-    """Return nothing: they are somebody else's, without a checksum."""
-    import_weights("lenet1", folder / "weights.safetensors")
+    """Import them; they are somebody else's, without a checksum."""
+    import_weights("resnet20", folder / "weights.safetensors", stages=(1,))
 
 
 def make_pictures(folder: Path, seed: int) -> None:
