@@ -137,10 +137,6 @@ def with_regime(
     config = experiment.config
     if config.init.source is None:
         return experiment, None
-    if config.data.classes < 2:
-        raise BadInputError(
-            f"data.classes is {config.data.classes}; a network is transferred to at least 2"
-        )
     last = config.init.unfreeze[-1:]
     if last and last[0] >= experiment.total_steps:
         raise BadInputError(

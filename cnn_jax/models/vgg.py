@@ -9,10 +9,11 @@ import jax.numpy as jnp
 
 from cnn_jax import layers, ranges
 from cnn_jax.blocks.halve import Halving, halve, stride_of
-from cnn_jax.models.inputs import DEPTH, Count, Share, require_size
+from cnn_jax.models.inputs import Count, Share, require_size
 from cnn_jax.ops.adaptive import adaptive_avg_pool
 
-FIVE = ranges.Each(DEPTH, count=5)
+# A stage without convolutions is a max-pool alone.
+FIVE = ranges.Each(ranges.whole(0, high=1000), count=5)
 
 
 class VGG(nn.Module):
