@@ -31,7 +31,7 @@ def read(spec: str) -> Config:
     """
     file, _, arg = spec.partition(":")
     path = Path(file).expanduser()
-    if path.is_dir():
+    if file and path.is_dir():
         raise BadInputError(f"config file {file!r} is a folder; give a file in it (NAME.py)")
     if not path.is_file():
         raise BadInputError(f"config file {file!r} does not exist{_nearest_file(path)}")

@@ -11,6 +11,7 @@ from cnn_jax import layers, ops
 from cnn_jax.blocks.halve import Halving, halve, stride_of
 from cnn_jax.models.digit_codes import codes
 from cnn_jax.models.inputs import Share, require_size
+from cnn_jax.ops.norm import channelwise
 
 # LeCun et al. 1998, table I: the maps of S2 that each map of C3 sees.
 C3_INPUTS = (
@@ -75,7 +76,8 @@ class Subsampling(nn.Module):
         kept, channels = layers.param_dtype(self.dtype), x.shape[-1:]
         scale = self.param("scale", uniform_fan_in(4), channels, kept).astype(self.dtype)
         bias = self.param("bias", nn.initializers.zeros, channels, kept).astype(self.dtype)
-        return scaled_tanh(4 * ops.avg_pool(x, 2) * scale + bias)
+        y = 4 * ops.avg_pool(x, 2)
+        return scaled_tanh(y * channelwise(scale, y) + channelwise(bias, y))
 
 
 class SparseConv(nn.Module):
@@ -98,13 +100,15 @@ class SparseConv(nn.Module):
         bounds = 2.4 / (25 * np.bincount(targets)[targets])  # fan-in differs from map to map
 
         def init(key, shape, dtype):
-            return jax.random.uniform(key, shape, dtype, -1, 1) * jnp.asarray(bounds, dtype)
+            drawn = jax.random.uniform(key, shape, dtype, -1, 1)
+            return drawn * channelwise(jnp.asarray(bounds, dtype), drawn)
 
         weights = self.param("kernel", init, (5, 5, len(targets)), kept)
         bias = self.param("bias", nn.initializers.zeros, (len(self.inputs),), kept)
         kernel = jnp.zeros((5, 5, x.shape[-1], len(self.inputs)), kept)
         kernel = kernel.at[:, :, sources, targets].set(weights).astype(self.dtype)
-        return ops.conv2d(x.astype(self.dtype), kernel) + bias.astype(self.dtype)
+        y = ops.conv2d(x.astype(self.dtype), kernel)
+        return y + channelwise(bias.astype(self.dtype), y)
 
 
 class LeNet5Classic(nn.Module):

@@ -100,6 +100,7 @@ def _network(
         return holders[where], prefix
     if len(fits) > 1:
         names = [".".join((*where, prefix)).rstrip(".") or "the top" for where, prefix in fits]
+        names.sort()  # safetensors does not keep the order of what was saved
         raise BadInputError(
             f"{path}: holds {len(fits)} networks, at {', '.join(map(repr, names))}; "
             "save one of them by itself"
