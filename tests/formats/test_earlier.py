@@ -17,6 +17,7 @@ import cnn_jax
 from cnn_jax import workdir
 from cnn_jax.ablation import main
 from cnn_jax.data import sources
+from cnn_jax.data.parts import Part
 from cnn_jax.data.reading import Wanted
 from cnn_jax.errors import BadInputError
 from cnn_jax.run import evaluate_run
@@ -97,5 +98,6 @@ def test_a_prepared_set_is_read_pixel_by_pixel(unpacked):
     assert source.classes == ("cat", "dog", "eel")
     sums = {}
     for name, part in (("train", source.train), ("test", source.test)):
+        assert isinstance(part, Part)
         sums[name] = [zlib.crc32(part.images.tobytes()), part.labels.tolist()]
     assert sums == json.loads((FIRST / "prepared.json").read_text())
