@@ -226,6 +226,8 @@ def use_study(folder: Path) -> Any:
     if status == 2:
         raise BadInputError(said.strip())
     report, rows = ((folder / name).read_text() for name in ("report.md", "results.csv"))
+    # The command that was given says where the study lay; another copy of it lay elsewhere.
+    report = "\n".join(line for line in report.splitlines() if "--workdir=" not in line)
     return Rendered(status, report, frozenset(rows.splitlines()), "is left out" in report)
 
 
