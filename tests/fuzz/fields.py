@@ -91,7 +91,9 @@ def draw(seed: int, number: int, folder: Path) -> Case:
             fields[name] = value
     if fields["model.name"] != model and not anything:
         fields["model.name"] = model
-    return Case(number, fields, flags=bool(rng.random() < 0.5))
+    flags = bool(rng.random() < 0.5)
+    # From Python a name of another type is refused by ml_collections, where it is set.
+    return Case(number, fields, flags or not isinstance(fields["model.name"], str))
 
 
 def made(case: Case) -> Any:
