@@ -126,8 +126,7 @@ def _noticed() -> Iterator[tuple[list[Failure], list[tuple[Any, BaseException, A
             threading.__excepthook__(arguments)
 
     def unraisable(arguments: Any) -> None:
-        if not known(arguments.exc_value) and not failed:
-            sys.__unraisablehook__(arguments)
+        printed(arguments.exc_type, arguments.exc_value, arguments.exc_traceback)
 
     def printed(kind: Any, error: BaseException, trace: Any) -> None:
         if not known(error):

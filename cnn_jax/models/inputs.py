@@ -6,6 +6,7 @@ import jax
 
 from cnn_jax import ranges
 from cnn_jax.errors import BadInputError
+from cnn_jax.ops.arguments import is_known
 
 # The share of its values that dropout takes away.
 Share = Annotated[float, ranges.below(1, low=0)]
@@ -28,7 +29,8 @@ def require_size(x: jax.Array, least: int, layer: str) -> None:
     if x.ndim != 4:
         raise BadInputError(f"{layer.split(':')[0]}: takes images [N, H, W, C], not {x.shape}")
     height, width = x.shape[1:3]
-    if min(height, width) < least:
+    # Sizes that are open, of a network that is exported for all of them, are not looked at.
+    if any(is_known(side) and side < least for side in (height, width)):
         raise BadInputError(
             f"{layer} needs images of at least {least}x{least}, not {height}x{width}; "
             "set data.image_size"
