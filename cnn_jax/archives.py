@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn_jax.errors import BadInputError
+from cnn_jax.errors import BadInputError, first_line
 from cnn_jax.failures import failure
 from cnn_jax.records import UnreadableFileError
 
@@ -51,8 +51,7 @@ def reading(file: str | Path, what: str) -> Iterator[None]:
     except Exception as error:  # a damaged file raises whatever its reader meets
         if failure(error) is not None:
             raise
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UnreadableFileError(file, f"is no {what} ({line})") from None
+        raise UnreadableFileError(file, f"is no {what} ({first_line(error)})") from None
 
 
 def read(archive: zipfile.ZipFile, name: str) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import jax
 
-from cnn_jax.errors import BadInputError
+from cnn_jax.errors import BadInputError, first_line
 from cnn_jax.failures import failure
 
 # A process that is silent for so long is given up by the others.
@@ -51,7 +51,7 @@ def start(
             coordinator, processes, process, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
         )
     except (ValueError, RuntimeError) as error:
-        line = str(error).splitlines()[0]
+        line = first_line(error)
         raise BadInputError(
             f"the processes did not find together ({line}); name them by {', '.join(given)}"
         ) from None
@@ -113,7 +113,7 @@ def ends_with_the_others() -> Iterator[None]:
         if (found := failure(error)) is not None:  # of this machine: the others have not gone yet
             line = found.line
         else:
-            line = f"another process of this run has ended ({str(error).splitlines()[0]})"
+            line = f"another process of this run has ended ({first_line(error)})"
         line = f"cnn-jax: {line}; start all of them again to continue"
         print(line, file=sys.stderr, flush=True)
         os._exit(1)

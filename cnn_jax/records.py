@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from cnn_jax.atomic_file import written
-from cnn_jax.errors import BadInputError
+from cnn_jax.errors import BadInputError, first_line
 
 FORMAT, DIGEST = "format", "digest"
 _PREFIX = "sha256:"
@@ -92,7 +92,7 @@ def parse(
     try:
         held = json.loads(text)
     except (ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UnreadableFileError(source, f"is damaged: {what} is JSON ({reason})") from None
     if isinstance(held, dict):
         number = held.get(FORMAT, 0)

@@ -17,7 +17,7 @@ import numpy as np
 from cnn_jax import ranges
 from cnn_jax.data import colour, erase, mix, randaugment, spatial
 from cnn_jax.data.arguments import Pixels
-from cnn_jax.errors import BadInputError
+from cnn_jax.errors import BadInputError, first_line
 
 # (key, image, ...) -> image
 TRANSFORMS: dict[str, Callable[..., jax.Array]] = {
@@ -177,5 +177,5 @@ def _trace(name: str, arguments: Mapping[str, Any], shape: tuple[int, ...], clas
     try:
         jax.eval_shape(functools.partial(known[name], **arguments), *inputs)
     except (TypeError, ValueError, OverflowError) as error:
-        line = str(error).splitlines()[0]
+        line = first_line(error)
         raise BadInputError(f"data.augment.{name} cannot take {dict(arguments)}: {line}") from None

@@ -8,8 +8,7 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from cnn_jax.data import prepared, seal
-from cnn_jax.data.shards import line
-from cnn_jax.errors import BadInputError
+from cnn_jax.errors import BadInputError, first_line
 
 EXTRA = "pip install 'cnn-jax[catalogue]'"
 
@@ -57,7 +56,7 @@ def prepare(name: str, root: Path) -> Path:
         with contextlib.redirect_stdout(sys.stderr):
             builder.download_and_prepare()
     except Exception as error:  # whatever its builder does
-        raise BadInputError(f"--data={name}: {line(error)}") from None
+        raise BadInputError(f"--data={name}: {first_line(error)}") from None
     folder = Path(builder.data_path)
     seal.write(folder, prepared.open_set(folder, name).classes or ())
     return folder

@@ -14,7 +14,7 @@ import numpy as np
 
 from cnn_jax.data.builders import Arrays, Entries
 from cnn_jax.data.download import Archive
-from cnn_jax.errors import BadInputError
+from cnn_jax.errors import BadInputError, first_line
 
 CVDF = "https://storage.googleapis.com/cvdf-datasets/mnist/"  # a mirror; LeCun's page is gone
 ZALANDO = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
@@ -47,8 +47,7 @@ def entries(name: str, files: list[Path], scratch: Path) -> dict[str, Entries]:
         parts = SETS[name].read(files, scratch)
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         names = ", ".join(str(file) for file in files)
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInputError(f"{names} cannot be unpacked: {line}") from None
+        raise BadInputError(f"{names} cannot be unpacked: {first_line(error)}") from None
     return {part: Arrays(f"{name} {part}", *both) for part, both in parts.items()}
 
 
@@ -115,8 +114,9 @@ def read_batch(file: Path, label: bytes) -> tuple[np.ndarray, np.ndarray]:
     except OSError as error:
         raise BadInputError(f"the archive lacks {file.name} ({error.strerror})") from None
     except Exception as error:  # a pickle can go wrong in any way
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInputError(f"{file.name} is no batch of CIFAR images: {line}") from None
+        raise BadInputError(
+            f"{file.name} is no batch of CIFAR images: {first_line(error)}"
+        ) from None
     return rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels
 
 

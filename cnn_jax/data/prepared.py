@@ -17,8 +17,8 @@ import tensorflow_datasets as tfds
 
 from cnn_jax import records
 from cnn_jax.data import seal
-from cnn_jax.data.shards import IMAGE, LABEL, Records, line
-from cnn_jax.errors import BadInputError
+from cnn_jax.data.shards import IMAGE, LABEL, Records
+from cnn_jax.errors import BadInputError, first_line
 
 INFO, FEATURES, NOTES, NAMES = (
     "dataset_info.json",
@@ -224,5 +224,5 @@ def _blamed(file: Path) -> Iterator[None]:
             yield
     except Exception as error:
         raise BadInputError(
-            f"{str(file)!r} is damaged, or does not belong to this set: {line(error)}"
+            f"{str(file)!r} is damaged, or does not belong to this set: {first_line(error)}"
         ) from None

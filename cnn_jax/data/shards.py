@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from array_record.python.array_record_module import ArrayRecordReader
 
-from cnn_jax.errors import BadInputError
+from cnn_jax.errors import BadInputError, first_line
 
 IMAGE, LABEL = "image", "label"
 FEW, MANY = 16, 128  # file descriptors that the rest of a run needs, and may want
@@ -88,7 +88,8 @@ class Records(Sequence[dict[str, Any]]):
     def _damaged(self, row: int, error: Exception) -> BadInputError:
         shard = bisect.bisect_right(self._ends, row)
         return BadInputError(
-            f"{str(self._files[shard])!r} cannot be read, record {row} of the split: {line(error)}"
+            f"{str(self._files[shard])!r} cannot be read, record {row} of the split: "
+            f"{first_line(error)}"
         )
 
 
@@ -98,19 +99,13 @@ def ppm(image: np.ndarray) -> bytes:
     return f"{kind} {image.shape[1]} {image.shape[0]} 255\n".encode() + image.tobytes()
 
 
-def line(error: BaseException) -> str:
-    """Return an error's message as one line."""
-    lines = [part.strip() for part in str(error).splitlines() if part.strip()]
-    return lines[0] if lines else type(error).__name__
-
-
 def _check(file: Path, count: int) -> None:
     try:
         reader = ArrayRecordReader(str(file), options="readahead_buffer_size:0")
         found = reader.num_records()
         reader.close()
     except Exception as error:
-        reason = "is missing" if not file.exists() else f"cannot be read: {line(error)}"
+        reason = "is missing" if not file.exists() else f"cannot be read: {first_line(error)}"
         raise BadInputError(f"{str(file)!r} {reason}") from None
     if found != count:
         raise BadInputError(

@@ -12,11 +12,11 @@ import orbax.checkpoint as ocp
 
 from cnn_jax import records
 from cnn_jax.distributed import is_first, wait_for_all
-from cnn_jax.errors import BadInputError
+from cnn_jax.errors import BadInputError, first_line
 from cnn_jax.train.checksums import checksums
 from cnn_jax.train.progress import say
 from cnn_jax.train.retention import LatestAndBest, best_of
-from cnn_jax.train.saving import SaveError, first_line, quiet
+from cnn_jax.train.saving import SaveError, quiet
 from cnn_jax.train.state import TrainState, Variables
 
 # The network apart from the rest, so that it is read without knowing the optimizer.

@@ -5,6 +5,8 @@ import os
 import re
 from pathlib import Path
 
+from cnn_jax.errors import first_line
+
 
 class SaveError(OSError):
     """A checkpoint cannot be written: a full disk, no right to write.
@@ -22,11 +24,6 @@ class SaveError(OSError):
         what = "there is none yet" if kept is None else f"the last whole one is of step {kept}"
         line = f"{str(folder)!r}: a checkpoint cannot be saved: {reason}; {what}"
         super().__init__(*((line,) if number is None else (number, line)))
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message; its type where it has none."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 class _SaidOnce(logging.Filter):

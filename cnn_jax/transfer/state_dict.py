@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 
-from cnn_jax.errors import BadInputError
+from cnn_jax.errors import BadInputError, first_line
 
 _TORCH = (".pth", ".pt", ".th")
 SUFFIXES = (".safetensors", *_TORCH)
@@ -255,5 +255,4 @@ def _check_sums(path: Path) -> None:
 
 def _line(error: BaseException) -> str:
     """Return the first line of an error's message, shortened."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:120]
+    return first_line(error)[:120]
