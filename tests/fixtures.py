@@ -25,8 +25,8 @@ SMALL = [
     '--config.data.augment={"pad_crop": {"padding": 1}}',
 ]
 
-# Reading a damaged file fails in one of the reader's threads while others still answer to an event
-# loop that is gone by then; what they say in vain is not ours.
+# Reading a damaged file, or writing to a full disk, fails in one of the library's threads while
+# others still answer to an event loop that is gone by then; what they say in vain is not ours.
 ABANDONED = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
