@@ -110,13 +110,13 @@ def one_of(*values: Any) -> OneOf:
 
 @dataclasses.dataclass(frozen=True)
 class Text:
-    """Strings that are not empty."""
+    """Strings that are not empty and that a file could be named by."""
 
     words: str = "a name"
 
     def holds(self, value: Any) -> bool:
         """Return whether ``value`` is one."""
-        return isinstance(value, str) and bool(value)
+        return isinstance(value, str) and bool(value) and "\0" not in value
 
     def __str__(self) -> str:
         return self.words

@@ -32,7 +32,7 @@ NAN, INF = float("nan"), float("inf")
             ((0.1, 1), [0.5, 0.5]),
             ((1, 0.1), (0, 1), (0.5,), (0.1, NAN), 0.5, "ab"),
         ),
-        (ranges.either(ranges.whole(1), ranges.Text()), (1, "a"), (0, "", 1.5)),
+        (ranges.either(ranges.whole(1), ranges.Text()), (1, "a"), (0, "", "a\0", 1.5)),
     ],
 )
 def test_what_a_range_holds(allowed, good, bad):

@@ -26,7 +26,7 @@ def is_prepared(folder: Path) -> bool:
 def find(name: str, root: Path) -> Path | None:
     """Return the newest prepared version of ``name`` (or ``name/config``) under ``root``."""
     parts = Path(name).parts
-    if not parts or Path(name).is_absolute() or ".." in parts:
+    if not parts or "\0" in name or Path(name).is_absolute() or ".." in parts:
         return None  # no name, but a way to some set
     folder = root / name
     found = [
