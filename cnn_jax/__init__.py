@@ -4,8 +4,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cnn_jax.exported import load_exported
-    from cnn_jax.run import load_run, train_and_evaluate
+    from cnn_jax.deploy.export import load_exported
+    from cnn_jax.runs.run import load_run, train_and_evaluate
 
 __all__ = ["load_exported", "load_run", "train_and_evaluate"]
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from cnn_jax.cli import main
+from cnn_jax.commands.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

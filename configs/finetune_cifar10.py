@@ -16,7 +16,7 @@ Not run to the end by us at this size; `experiments/transfer_by_data_size.py` is
 """
 
 from cnn_jax.config import Config, base_config
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 RATES = {"last": 0.05, "late": 0.02, "all": 0.01}
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from cnn_jax.ablation import Arm, Series, Study, main
 from cnn_jax.config import Config, base_config
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 ANIMALS = ("bird", "cat", "deer", "dog", "frog", "horse")
 VEHICLES = ("airplane", "automobile", "ship", "truck")

@@ -19,12 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn_jax import inspection, run
+from cnn_jax import inspection
 from cnn_jax.analysis import pictures, shifts
 from cnn_jax.analysis.pictures import Chart
 from cnn_jax.config import Config
-from cnn_jax.experiment import load_config
 from cnn_jax.inspection.subject import pixels_of
+from cnn_jax.runs import run
+from cnn_jax.runs.experiment import load_config
 from cnn_jax.train.logging import TEST
 
 CONFIG = Path(__file__).parents[1] / "configs/lenet5_digits.py"

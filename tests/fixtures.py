@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from cnn_jax import config as configs
-from cnn_jax import models, workdir
+from cnn_jax import models
+from cnn_jax.runs import workdir
 from cnn_jax.train.checkpoint import Checkpoints
 
 SMALL = [

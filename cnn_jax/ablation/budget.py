@@ -12,7 +12,7 @@ from cnn_jax import config as configs
 from cnn_jax.ablation.counting import Data, count
 from cnn_jax.ablation.study import Match, get_field, set_field
 from cnn_jax.config import Config
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 STEPS = "train.steps"
 NEAR = 4  # how far from proportional each number of a tuple may go

@@ -12,13 +12,14 @@ from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
-from cnn_jax import records, workdir
 from cnn_jax.ablation import finished
 from cnn_jax.ablation.plan import cell_config, read_config
 from cnn_jax.ablation.stored import CELLS, Cell, Plan
 from cnn_jax.config import to_json
-from cnn_jax.errors import BadInputError
-from cnn_jax.records import UnreadableFileError
+from cnn_jax.runs import workdir
+from cnn_jax.runtime import json_file
+from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.runtime.json_file import UnreadableFileError
 from cnn_jax.train.logging import TEST, read_metrics
 
 REQUEST, FAILURE, LOG, LOCK = "cell.json", "failed.json", "log.txt", ".lock"
@@ -107,7 +108,7 @@ def state(folder: Path) -> str:
 def _owes(folder: Path) -> bool:
     """Return whether a cell that was trained has files yet to write: it was stopped there."""
     try:
-        wanted = records.find(folder / REQUEST, Request, "a cell's request")
+        wanted = json_file.find(folder / REQUEST, Request, "a cell's request")
     except UnreadableFileError:
         return False  # told where the outcome is read
     if wanted is None:
@@ -123,7 +124,7 @@ def request(folder: Path, plan: Plan, cell: Cell) -> Path:
     own.mkdir(parents=True, exist_ok=True)
     wanted = {"config": to_json(cell_config(plan, cell)), "gradients": plan.gradients}
     wanted |= {"lanes": cell.lanes, "sealed": plan.sealed, "cell": cell.id}
-    records.write(own / REQUEST, wanted)
+    json_file.write(own / REQUEST, wanted)
     return own
 
 
@@ -143,8 +144,8 @@ def run(folders: Sequence[Path]) -> list[str]:
     failure is kept in failed.json; a signal raises ``StoppedError``.
     """
     from cnn_jax.ablation import gradients
-    from cnn_jax.lanes import train_lanes
-    from cnn_jax.run import train_and_evaluate
+    from cnn_jax.runs.lanes import train_lanes
+    from cnn_jax.runs.run import train_and_evaluate
     from cnn_jax.train.loop import DivergedError, StoppedError
 
     def train(wanted: Sequence[Request]) -> Sequence[Any]:
@@ -163,7 +164,7 @@ def run(folders: Sequence[Path]) -> list[str]:
             if wanted is None or isinstance(ended, Exception):
                 raise ended
             if wanted["gradients"]:
-                records.write(folder / GRADIENTS, gradients.measure(folder))
+                json_file.write(folder / GRADIENTS, gradients.measure(folder))
             finished.write(folder, wanted.get("cell", ""), FILES)
         except StoppedError:
             raise
@@ -184,7 +185,7 @@ def run(folders: Sequence[Path]) -> list[str]:
         wanted: Sequence[Request | None] = [None] * len(folders)
         try:
             wanted = read = [
-                records.read(folder / REQUEST, Request, "a cell's request") for folder in folders
+                json_file.read(folder / REQUEST, Request, "a cell's request") for folder in folders
             ]
             ended = train(read)
         except StoppedError:
@@ -209,12 +210,12 @@ def note_failure(folder: Path, error: str, trace: str = "", *, diverged: bool = 
         before = failure(folder)
     attempts = before["attempts"] + 1 if before else 1
     note = {"error": error, "attempts": attempts, "trace": trace, "diverged": diverged}
-    records.write(folder / FAILURE, note)
+    json_file.write(folder / FAILURE, note)
 
 
 def failure(folder: Path) -> Failure | None:
     """Return the failure that is kept in a cell's folder, or None."""
-    return records.find(folder / FAILURE, Failure, "the note of a cell's failure")
+    return json_file.find(folder / FAILURE, Failure, "the note of a cell's failure")
 
 
 def outcome(folder: Path, cell: Cell | None = None) -> Outcome | None:
@@ -229,7 +230,7 @@ def outcome(folder: Path, cell: Cell | None = None) -> Outcome | None:
             raise UnreadableFileError(folder / workdir.RESULT, "is missing; the cell was finished")
         return None
     if cell is not None:
-        wanted = records.find(folder / REQUEST, Request, "a cell's request")
+        wanted = json_file.find(folder / REQUEST, Request, "a cell's request")
         # Earlier versions kept neither.
         if (wanted is not None and "cell" in wanted) or (folder / finished.FINISHED).exists():
             finished.check(folder, cell.id)
@@ -261,7 +262,7 @@ def outcome(folder: Path, cell: Cell | None = None) -> Outcome | None:
 
 def gradient_norms(folder: Path) -> Norms | None:
     """Return the gradient norms that a cell kept, or None."""
-    return records.find(folder / GRADIENTS, Norms, "a cell's gradient norms")
+    return json_file.find(folder / GRADIENTS, Norms, "a cell's gradient norms")
 
 
 def openings(folder: Path) -> int:

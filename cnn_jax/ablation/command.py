@@ -10,11 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from cnn_jax import edge, workdir
 from cnn_jax.ablation.stored import CELLS, PLAN, Plan
 from cnn_jax.ablation.study import Study
-from cnn_jax.errors import BadInputError
-from cnn_jax.records import UnreadableFileError
+from cnn_jax.runs import workdir
+from cnn_jax.runtime import exit_status
+from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.runtime.json_file import UnreadableFileError
 
 PRESETS = ("smoke", "short", "paper")
 FAILURES, STOPPED = 1, 128
@@ -47,7 +48,7 @@ def main(
     input; 128 and the signal's number: stopped, to be continued by the same command.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    return edge.guarded(
+    return exit_status.guarded(
         Path(sys.argv[0]).name,
         lambda: _run(study, arguments, prepare),
         kept=lambda: "the same command goes on with the cells that are missing",

@@ -15,14 +15,14 @@ import numpy as np
 import optax
 
 from cnn_jax import config as configs
-from cnn_jax import records
 from cnn_jax.analysis import summarize
 from cnn_jax.config import Config
 from cnn_jax.data.parts import Part
-from cnn_jax.errors import BadInputError
-from cnn_jax.experiment import Experiment, assemble, build_module
-from cnn_jax.records import UnreadableFileError
-from cnn_jax.start import given_variables
+from cnn_jax.runs.experiment import Experiment, assemble, build_module
+from cnn_jax.runs.initialise import given_variables
+from cnn_jax.runtime import json_file
+from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.runtime.json_file import UnreadableFileError
 from cnn_jax.train import compilation
 from cnn_jax.train.logging import TRAIN
 from cnn_jax.train.state import init_state
@@ -161,12 +161,12 @@ class Memo:
         self._file = file
         self._known: dict[str, Any] = {}
         with contextlib.suppress(UnreadableFileError):  # not there, or damaged: only a memory
-            held = records.read(file, dict[str, Any], "a study's counts")
-            self._known = held.get("counted", {}) if records.FORMAT in held else held
+            held = json_file.read(file, dict[str, Any], "a study's counts")
+            self._known = held.get("counted", {}) if json_file.FORMAT in held else held
 
     def get(self, key: str, compute: Callable[[], Any]) -> Any:
         """Return the plain value known under ``key``, computing it once."""
         if key not in self._known:
             self._known[key] = compute()
-            records.write(self._file, {"counted": self._known})
+            json_file.write(self._file, {"counted": self._known})
         return self._known[key]

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from cnn_jax import records
-from cnn_jax.records import UnreadableFileError
+from cnn_jax.runtime import json_file
+from cnn_jax.runtime.json_file import UnreadableFileError
 
 FINISHED = "finished.json"
 
@@ -25,7 +25,7 @@ class Finished(TypedDict):
 def write(folder: Path, cell: str, names: Sequence[str]) -> None:
     """Note what the files of a cell hold that has just ended."""
     files = {name: _digest(folder / name) for name in names if (folder / name).exists()}
-    records.write(folder / FINISHED, {"cell": cell, "files": files})
+    json_file.write(folder / FINISHED, {"cell": cell, "files": files})
 
 
 def check(folder: Path, cell: str) -> None:
@@ -34,7 +34,7 @@ def check(folder: Path, cell: str) -> None:
     Raises:
         UnreadableFileError: a file of it is missing, was changed since or is another cell's.
     """
-    held = records.read(folder / FINISHED, Finished, "a finished cell's list of its files")
+    held = json_file.read(folder / FINISHED, Finished, "a finished cell's list of its files")
     if held["cell"] != cell:
         raise UnreadableFileError(
             folder / FINISHED, f"is of another cell, {held['cell']!r}, not of {cell!r}"

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from cnn_jax import keys
 from cnn_jax.data import order
-from cnn_jax.experiment import assemble
-from cnn_jax.run import load_run
+from cnn_jax.runs.experiment import assemble
+from cnn_jax.runs.run import load_run
+from cnn_jax.runtime import random_keys
 from cnn_jax.train import compilation
 from cnn_jax.train.logging import TRAIN
 from cnn_jax.train.loss import cross_entropy
@@ -56,7 +56,7 @@ def measure(folder: Path) -> dict[str, dict[str, float]]:
         dtype = experiment.dtype
         images = experiment.scaled(jnp.asarray(np.stack([part.read(int(row)) for row in rows])))
         labels = jnp.asarray(part.labels[rows])
-        shape, seed = experiment.image_shape, keys.argument(config.seed)
+        shape, seed = experiment.image_shape, random_keys.argument(config.seed)
 
         def draw(seed: jax.Array) -> Any:
             return init_state(module, optax.identity(), shape, seed, dtype).variables

@@ -6,7 +6,7 @@ from pathlib import Path
 from cnn_jax.ablation import cells
 from cnn_jax.ablation.cells import Outcome
 from cnn_jax.ablation.stored import CELLS, Plan
-from cnn_jax.records import UnreadableFileError
+from cnn_jax.runtime.json_file import UnreadableFileError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax import config as configs
-from cnn_jax import models, workdir
+from cnn_jax import models
 from cnn_jax.ablation import budget, counting
 from cnn_jax.ablation.budget import Matched
 from cnn_jax.ablation.checks import (
@@ -22,9 +22,10 @@ from cnn_jax.ablation.stored import ArmPlan, Candidate, Cell, Plan
 from cnn_jax.ablation.study import Arm, Study, set_field
 from cnn_jax.ablation.timing import step_time_ratio
 from cnn_jax.config import Config
-from cnn_jax.errors import BadInputError
-from cnn_jax.run import versions
-from cnn_jax.start import place, source_digest
+from cnn_jax.runs import workdir
+from cnn_jax.runs.initialise import place, source_digest
+from cnn_jax.runs.run import versions
+from cnn_jax.runtime.errors import BadInputError
 
 MEMORY = "counted.json"
 

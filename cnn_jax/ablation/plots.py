@@ -10,7 +10,7 @@ from cnn_jax.ablation import series
 from cnn_jax.ablation.series import Along
 from cnn_jax.ablation.stored import ArmPlan, Plan
 from cnn_jax.ablation.verdicts import Outcomes, Verdict, error, in_points
-from cnn_jax.atomic_file import written
+from cnn_jax.runtime.atomic_file import written
 from cnn_jax.train.logging import TRAIN, VALIDATION
 
 FORMATS = ("png", "svg")

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from cnn_jax.ablation import cells
 from cnn_jax.ablation.stored import Cell, Plan
-from cnn_jax.records import UnreadableFileError
+from cnn_jax.runtime.json_file import UnreadableFileError
 
 REFRESH = 0.5  # seconds between two looks at the cells
 

@@ -12,7 +12,7 @@ from cnn_jax import config as configs
 from cnn_jax.ablation.counting import Data, Described
 from cnn_jax.ablation.study import Arm, Study
 from cnn_jax.config import Config
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 
 @dataclasses.dataclass(frozen=True)

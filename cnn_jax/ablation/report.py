@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cnn_jax import workdir
 from cnn_jax.ablation import account, plots, recipe, sections
 from cnn_jax.ablation.cells import Outcome
 from cnn_jax.ablation.left import read_cells
 from cnn_jax.ablation.stored import Plan
 from cnn_jax.ablation.verdicts import Outcomes, judge
+from cnn_jax.runs import workdir
 from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
 
 REPORT, RESULTS = "report.md", "results.csv"

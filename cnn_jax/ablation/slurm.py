@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from cnn_jax import records
 from cnn_jax.ablation import cells, worker
 from cnn_jax.ablation.progress import REFRESH, Progress, Unit, shown, units_to_do
 from cnn_jax.ablation.stored import Plan
-from cnn_jax.errors import BadInputError
-from cnn_jax.records import UnreadableFileError
+from cnn_jax.runtime import json_file
+from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.runtime.json_file import UnreadableFileError
 from cnn_jax.train.loop import StoppedError, signals
 
 JOB, JOBS, SLURM = "job.json", "jobs", "slurm"
@@ -97,7 +97,7 @@ def run_cells(
                 jobs[unit] = executor.submit(Work(), places)
         for unit in lacking:
             note = {"id": jobs[unit].job_id, "folder": str(jobs[unit].paths.folder)}
-            records.write(cells.place(folder, unit[0]) / JOB, note)
+            json_file.write(cells.place(folder, unit[0]) / JOB, note)
         while jobs and not received:
             time.sleep(REFRESH)
             for unit, job in list(jobs.items()):
@@ -135,7 +135,7 @@ def _look(folder: Path, unit: Unit, job: Any, now: Progress) -> None:
 def _found(folder: Path, unit: Unit, submitit: Any) -> Any:
     """Return the job that an earlier command submitted for the cells and that is not over."""
     try:
-        kept = records.read(cells.place(folder, unit[0]) / JOB, Job, "the note of a cell's job")
+        kept = json_file.read(cells.place(folder, unit[0]) / JOB, Job, "the note of a cell's job")
     except UnreadableFileError:
         return None
     job = submitit.SlurmJob(kept["folder"], kept["id"])

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cnn_jax import records
 from cnn_jax.ablation.budget import Matched
 from cnn_jax.ablation.proof import Proof
 from cnn_jax.ablation.study import Series
-from cnn_jax.errors import BadInputError
-from cnn_jax.records import UnreadableFileError
+from cnn_jax.runtime import json_file
+from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.runtime.json_file import UnreadableFileError
 from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
 
 PLAN, CELLS = "plan.json", "cells"
@@ -97,7 +97,7 @@ class Plan:
 
     def write(self, folder: Path) -> None:
         """Keep the plan in the study's folder."""
-        records.write(folder / PLAN, dataclasses.asdict(self))
+        json_file.write(folder / PLAN, dataclasses.asdict(self))
 
     @classmethod
     def read(cls, folder: Path) -> "Plan":
@@ -109,8 +109,8 @@ class Plan:
         file = folder / PLAN
         if not file.exists():
             raise BadInputError(f"--workdir: {str(folder)!r} holds no study (no {PLAN})")
-        held: Any = records.read(file, Plan, "a study's plan")
-        for name in (records.FORMAT, records.DIGEST):
+        held: Any = json_file.read(file, Plan, "a study's plan")
+        for name in (json_file.FORMAT, json_file.DIGEST):
             held.pop(name, None)
         plan = _restored(held)
         if (wrong := _inconsistency(plan)) is not None:

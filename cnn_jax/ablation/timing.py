@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax import config as configs
-from cnn_jax import dispatch
 from cnn_jax.ablation.counting import Data
 from cnn_jax.config import Config
-from cnn_jax.experiment import Experiment
+from cnn_jax.runs import dispatch
+from cnn_jax.runs.experiment import Experiment
 from cnn_jax.train.state import init_state
 
 ROUNDS, LEAST = 9, 0.05  # rounds of each; a round lasts at least so many seconds

@@ -43,10 +43,10 @@ def take_share(slot: int, of: int) -> None:
 
 def prepare() -> None:
     """Set up a process that trains cells."""
-    from cnn_jax.memory import tune_malloc
+    from cnn_jax.runtime.malloc import tune_malloc
 
     tune_malloc()
-    from cnn_jax.data.cache import cache_dir
+    from cnn_jax.data.prepare.cache import cache_dir
     from cnn_jax.train.compilation import keep_compiled
 
     keep_compiled(cache_dir() / "compiled")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 CHANNELS = 12  # input channels of a filter that are shown, where they are no colours
 FILTERS = 64  # filters or maps that are shown

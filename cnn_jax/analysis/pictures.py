@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn_jax.atomic_file import written
+from cnn_jax.runtime.atomic_file import written
 
 SIGNED, HEAT, GREY = "RdBu_r", "inferno", "gray"
 

@@ -15,7 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 
 def inference(module: nn.Module) -> dict[str, Any]:

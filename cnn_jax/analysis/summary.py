@@ -19,7 +19,7 @@ from cnn_jax import ops
 from cnn_jax.analysis.jaxpr import multiply_adds, walk
 from cnn_jax.analysis.probe import inference
 from cnn_jax.analysis.receptive_field import View, field_and_jump, input_view
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 _MARK = "cnn_jax_module:"  # a scope of the trace that tells which module an equation belongs to
 

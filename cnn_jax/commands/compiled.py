@@ -3,7 +3,7 @@
 import os
 import sys
 
-from cnn_jax.data.cache import cache_dir
+from cnn_jax.data.prepare.cache import cache_dir
 from cnn_jax.train import compilation
 
 

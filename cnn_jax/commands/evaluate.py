@@ -20,7 +20,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print the metrics."""
     from cnn_jax.commands.compiled import keep_compiled
-    from cnn_jax.run import evaluate_run
+    from cnn_jax.runs.run import evaluate_run
 
     keep_compiled()
     measured = evaluate_run(

@@ -20,7 +20,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, rest: list[str]) -> int:
     """Print what the file holds."""
     flags.no_more(rest)
-    from cnn_jax.exported import export_run
+    from cnn_jax.deploy.export import export_run
 
     about = export_run(arguments.workdir, arguments.to, step=arguments.step, ema=arguments.ema)
     print(json.dumps({"file": arguments.to} | about))

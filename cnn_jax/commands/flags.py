@@ -4,8 +4,8 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 
-from cnn_jax import ranges
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime import ranges
+from cnn_jax.runtime.errors import BadInputError
 
 
 def path(text: str) -> str:

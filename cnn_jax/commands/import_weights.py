@@ -5,7 +5,7 @@ import json
 import sys
 
 from cnn_jax.commands import flags
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 HELP = "make a run's folder of PyTorch weights"
 
@@ -29,7 +29,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, rest: list[str]) -> int:
     """Print what was imported, and how far each layer is from PyTorch's where it is installed."""
     flags.no_more(rest)
-    from cnn_jax.imported import import_run
+    from cnn_jax.runs.import_run import import_run
     from cnn_jax.transfer import import_report
 
     choice = None if arguments.transform_input is None else arguments.transform_input == "true"

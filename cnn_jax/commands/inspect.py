@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from cnn_jax.commands import flags
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 HELP = "look inside a network, or at what it is given"
 LESS_MEMORY = "lower data.image_size (--config.data.image_size=VALUE)"
@@ -54,7 +54,8 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _batch(arguments: argparse.Namespace, overrides: list[str]) -> Path:
-    from cnn_jax import batch_grid, experiment, workdir
+    from cnn_jax.inspection import batch_grid
+    from cnn_jax.runs import experiment, workdir
 
     if (arguments.workdir is None) == (arguments.config is None):
         raise BadInputError("--what=batch takes --workdir=DIR of a run or --config=FILE.py")

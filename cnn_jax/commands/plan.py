@@ -21,8 +21,8 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print what the step takes."""
     # Nothing runs on a device; libtpu must not look for a TPU that other programs may hold.
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    from cnn_jax import experiment
-    from cnn_jax.plan import plan
+    from cnn_jax.planning.plan import plan
+    from cnn_jax.runs import experiment
 
     found = plan(experiment.load_config(arguments.config, overrides), arguments.topology)
     print(json.dumps(found.to_dict()) if arguments.json else "\n".join(found.lines()))

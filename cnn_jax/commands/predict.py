@@ -23,7 +23,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print a line an image."""
-    from cnn_jax.predict import predict
+    from cnn_jax.deploy.predict import predict
 
     found = predict(
         arguments.workdir,

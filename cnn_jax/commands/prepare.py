@@ -21,7 +21,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, rest: list[str]) -> int:
     """Print where the set is and what it holds."""
     flags.no_more(rest)
-    from cnn_jax.data import prepared, reading, sources
+    from cnn_jax.data import reading, sources
+    from cnn_jax.data.prepare import prepared
 
     folder = sources.prepare_source(
         arguments.data, archives=arguments.archives, directory=arguments.data_dir

@@ -31,7 +31,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print a line a query."""
-    from cnn_jax import inspection, search
+    from cnn_jax import inspection
+    from cnn_jax.inspection import image_search
 
     subject = inspection.open_run(
         arguments.workdir,
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         ema=arguments.ema,
         overrides=overrides,
     )
-    found = search.search_images(
+    found = image_search.search_images(
         subject,
         arguments.index,
         arguments.queries,

@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from cnn_jax import ranges
 from cnn_jax.commands import flags
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime import ranges
+from cnn_jax.runtime.errors import BadInputError
 
 HELP = "layer by layer: shapes, parameters, MACs, receptive field"
 SIZES = ranges.whole(1, high=100_000)

@@ -31,9 +31,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Train, and print the test accuracy and where the result is."""
-    from cnn_jax import distributed, experiment, workdir
     from cnn_jax.commands.compiled import keep_compiled
-    from cnn_jax.run import train_and_evaluate
+    from cnn_jax.runs import experiment, workdir
+    from cnn_jax.runs.run import train_and_evaluate
+    from cnn_jax.runtime import distributed
     from cnn_jax.train.loop import StoppedError
 
     distributed.start(

@@ -4,13 +4,14 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from cnn_jax import models, ranges
+from cnn_jax import models
 from cnn_jax.config.fields import Config, base_config, declared, ordered
 from cnn_jax.config.filling import check_names, unknown_field
 from cnn_jax.config.overrides import LENGTHS
 from cnn_jax.data import augment
 from cnn_jax.data.subsample import MISSING
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime import ranges
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train import optim, schedules
 
 REQUIRED = ("model.name", "data.name")

@@ -6,10 +6,10 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
-from cnn_jax import ranges
 from cnn_jax.config.section import Section
 from cnn_jax.data.subsample import MISSING, SMALLER
-from cnn_jax.ranges import (
+from cnn_jax.runtime import ranges
+from cnn_jax.runtime.ranges import (
     Each,
     Range,
     Said,

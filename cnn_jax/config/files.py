@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from cnn_jax.config.fields import Config
 from cnn_jax.config.filling import whole
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 _PREFIX = "cnn_jax_config_"  # of the modules that config files make
 

@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from cnn_jax.config.fields import Config, base_config, leaves, ordered, sections
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 # Sections whose fields are known only once the model and the transforms are.
 OPEN = ("model", "data.augment")

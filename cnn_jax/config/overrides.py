@@ -10,7 +10,7 @@ from ml_collections import config_flags
 from cnn_jax import models
 from cnn_jax.config.fields import Config, declared, leaves, sections
 from cnn_jax.config.filling import set_value, unknown_field, wrong_type
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 # How long a run is: a run has one of them.
 LENGTHS = ("train.steps", "train.epochs")

@@ -7,17 +7,18 @@ from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from ml_collections import ConfigDict
 
-from cnn_jax import models, records
+from cnn_jax import models
 from cnn_jax.config.checks import check_fields
 from cnn_jax.config.fields import Config, add_fields, base_config, leaves, ordered
 from cnn_jax.config.filling import fill
 from cnn_jax.config.numerics import numerics_of
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime import json_file
+from cnn_jax.runtime.errors import BadInputError
 
 # 1, which notes no number: the fields alone. 2: and ``numerics``, ``format`` and ``digest``.
 FORMAT = 2
 NUMERICS = "numerics"
-_MARKS = (records.FORMAT, records.DIGEST, NUMERICS)
+_MARKS = (json_file.FORMAT, json_file.DIGEST, NUMERICS)
 
 # Fields that may differ when a run is resumed: none of them changes what is computed.
 NEUTRAL = (
@@ -62,7 +63,7 @@ class Stored(NamedTuple):
 
 def write_stored(file: Path, config: Config) -> None:
     """Write a run's config.json, whole or not at all."""
-    records.write(file, {NUMERICS: numerics_of(config)} | plain(config), version=FORMAT)
+    json_file.write(file, {NUMERICS: numerics_of(config)} | plain(config), version=FORMAT)
 
 
 def read_stored(file: Path) -> Stored | None:
@@ -71,18 +72,18 @@ def read_stored(file: Path) -> Stored | None:
     Raises ``UnreadableFileError`` for a file that is damaged, of a newer format, that lacks a
     section, or has a field that does not exist or a value that it does not take.
     """
-    held: Any = records.find(file, _File, "a run's config", version=FORMAT)
+    held: Any = json_file.find(file, _File, "a run's config", version=FORMAT)
     if held is None:
         return None
     fields = {name: value for name, value in held.items() if name not in _MARKS}
-    if held.get(records.FORMAT, 1) == 1 and fields["train"].get("steps") is not None:
+    if held.get(json_file.FORMAT, 1) == 1 and fields["train"].get("steps") is not None:
         # A run of before may name both; the steps won.
         fields["train"] = fields["train"] | {"epochs": None}
     try:
         config = from_plain(fields, models.fields(held["model"]["name"]))
         check_fields(config)
     except BadInputError as error:
-        raise records.UnreadableFileError(file, f"is not a run's config: {error}") from None
+        raise json_file.UnreadableFileError(file, f"is not a run's config: {error}") from None
     return Stored(config, held.get(NUMERICS, {}))
 
 

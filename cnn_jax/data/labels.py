@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 UNLABELLED = -1  # what tensorflow-datasets stores where nobody labelled an example
 

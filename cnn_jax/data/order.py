@@ -9,18 +9,18 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import keys
+from cnn_jax.runtime import random_keys
 
 
 @partial(jax.jit, static_argnums=2)
 def _permutation(seed: jax.Array, epoch: jax.Array | int, n: int) -> jax.Array:
-    key = jax.random.fold_in(keys.stream(seed, keys.Purpose.ORDER), epoch)
+    key = jax.random.fold_in(random_keys.stream(seed, random_keys.Purpose.ORDER), epoch)
     return jax.random.permutation(key, jnp.arange(n, dtype=jnp.int32))
 
 
 def permutation(seed: int, epoch: jax.Array | int, n: int) -> jax.Array:
     """Return the order of an epoch's ``n`` examples, int32 ``[n]``."""
-    return _permutation(keys.argument(seed), epoch, n)
+    return _permutation(random_keys.argument(seed), epoch, n)
 
 
 def position(step: int, batch_size: int, n: int) -> tuple[int, int]:

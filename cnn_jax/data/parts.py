@@ -10,7 +10,7 @@ import numpy as np
 from cnn_jax.data import decode
 from cnn_jax.data.decode import Box, View
 from cnn_jax.data.labels import UNLABELLED, check_labels
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 
 @dataclasses.dataclass(frozen=True)

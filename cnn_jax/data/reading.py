@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from cnn_jax.data import cache, decode, prepared
+from cnn_jax.data import decode
 from cnn_jax.data.constants import KNOWN
 from cnn_jax.data.decode import View
 from cnn_jax.data.labels import UNLABELLED, all_unlabelled, check_labels
 from cnn_jax.data.parts import Part, Source, Stream
-from cnn_jax.data.prepared import Prepared
-from cnn_jax.data.shards import Records
+from cnn_jax.data.prepare import cache, prepared
+from cnn_jax.data.prepare.prepared import Prepared
+from cnn_jax.data.prepare.shards import Records
 from cnn_jax.data.subsample import Subsample
-from cnn_jax.errors import BadInputError
 from cnn_jax.ops.geometry import Size, pair
+from cnn_jax.runtime.errors import BadInputError
 
 # Sets are kept on the device as uint8; larger ones leave too little room for the network.
 RESIDENT_BYTES = 8 * 2**30

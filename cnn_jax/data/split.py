@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 
 def stratified(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax.data import boxes, decode, order, threads
+from cnn_jax.data import decode, order, threads
+from cnn_jax.data.augment import boxes
 from cnn_jax.data.parts import Part, Stream
 
 Batch = dict[str, np.ndarray]  # image uint8 [n, H, W, C], label int32 [n], mask bool [n]

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from cnn_jax import workdir
-from cnn_jax.errors import BadInputError
 from cnn_jax.inspection import attributed, features, flowing, measured, painted, report, units
 from cnn_jax.inspection.subject import Subject, open_run
+from cnn_jax.runs import workdir
+from cnn_jax.runtime.errors import BadInputError
 
 __all__ = ["KINDS", "Subject", "check", "inspect", "open_run"]
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from cnn_jax.analysis import filters, pictures
 from cnn_jax.analysis.pictures import SIGNED, Panel
-from cnn_jax.errors import BadInputError
 from cnn_jax.inspection.subject import Subject, spread
+from cnn_jax.runtime.errors import BadInputError
 
 
 def draw_filters(subject: Subject, folder: Path) -> list[Path]:

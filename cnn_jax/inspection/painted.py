@@ -6,8 +6,8 @@ import numpy as np
 
 from cnn_jax.analysis import pictures, style
 from cnn_jax.analysis.pictures import Chart, Panel
-from cnn_jax.errors import BadInputError
 from cnn_jax.inspection.subject import Subject, spread
+from cnn_jax.runtime.errors import BadInputError
 
 CHART = {"content": 0, "style": 1}
 

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from cnn_jax import workdir
-from cnn_jax.errors import BadInputError
 from cnn_jax.inspection.subject import Subject
+from cnn_jax.runs import workdir
+from cnn_jax.runtime.errors import BadInputError
 
 FILE = "report.html"
 

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnn_jax import workdir
 from cnn_jax.analysis.pictures import Panel
 from cnn_jax.analysis.probe import Probe
 from cnn_jax.analysis.receptive_field import View
@@ -19,10 +18,11 @@ from cnn_jax.analysis.summary import views
 from cnn_jax.config import Config
 from cnn_jax.data import resident
 from cnn_jax.data.parts import Part, Stream
-from cnn_jax.errors import BadInputError
-from cnn_jax.experiment import Experiment, assemble, input_shape
-from cnn_jax.predict import read_images, sizes, with_data
-from cnn_jax.restored import load_step
+from cnn_jax.deploy.predict import read_images, sizes, with_data
+from cnn_jax.runs import workdir
+from cnn_jax.runs.experiment import Experiment, assemble, input_shape
+from cnn_jax.runs.restore import load_step
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train.checkpoint import Step
 from cnn_jax.train.logging import TEST, read_metrics
 

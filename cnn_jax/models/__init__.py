@@ -12,8 +12,6 @@ from typing import Any, cast
 
 import flax.linen as nn
 
-from cnn_jax import ranges
-from cnn_jax.errors import BadInputError
 from cnn_jax.models import allcnn, resnet, vgg
 from cnn_jax.models.alexnet import AlexNet, AlexNet2012
 from cnn_jax.models.googlenet import GoogLeNet, InceptionV1
@@ -24,6 +22,8 @@ from cnn_jax.models.mobilenet import MobileNetV1
 from cnn_jax.models.nin import NIN
 from cnn_jax.models.squeezenet import SqueezeNet, SqueezeNet1_1
 from cnn_jax.models.zfnet import ZFNet
+from cnn_jax.runtime import ranges
+from cnn_jax.runtime.errors import BadInputError
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "mlp": MLP,

@@ -7,11 +7,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers, ops, ranges
-from cnn_jax.errors import BadInputError
+from cnn_jax import ops
 from cnn_jax.models.inputs import WIDTH, Counts, Share, require_size
+from cnn_jax.nn import layers
 from cnn_jax.ops.adaptive import adaptive_avg_pool
 from cnn_jax.ops.geometry import Padding
+from cnn_jax.runtime import ranges
+from cnn_jax.runtime.errors import BadInputError
 
 # Of conv1 to conv5, and of the dense layers; 0 leaves a layer out where that is said.
 _OR_NONE = ranges.whole(0, high=WIDTH.high)

@@ -7,9 +7,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers, ops, ranges
-from cnn_jax.errors import BadInputError
+from cnn_jax import ops
 from cnn_jax.models.inputs import WIDTH, Share
+from cnn_jax.nn import layers
+from cnn_jax.runtime import ranges
+from cnn_jax.runtime.errors import BadInputError
 
 # Fields of the convolutions of the first two blocks, by the base model's letter.
 KERNEL_SIZES = {"a": (5,), "b": (5, 1), "c": (3, 3)}

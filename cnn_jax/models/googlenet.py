@@ -7,12 +7,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers, ops, ranges
-from cnn_jax.blocks.conv import ConvNormAct
-from cnn_jax.blocks.inception import Inception, Widths
-from cnn_jax.errors import BadInputError
+from cnn_jax import ops
 from cnn_jax.models.inputs import Factor, Share, require_size
+from cnn_jax.nn import layers
+from cnn_jax.nn.blocks.conv import ConvNormAct
+from cnn_jax.nn.blocks.inception import Inception, Widths
 from cnn_jax.ops.adaptive import adaptive_avg_pool
+from cnn_jax.runtime import ranges
+from cnn_jax.runtime.errors import BadInputError
 
 # Szegedy et al. 2014, table 1: the modules between the pools.
 MODULES = {

@@ -7,11 +7,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers, ops
-from cnn_jax.blocks.conv import ConvNormAct
-from cnn_jax.blocks.factorised import InceptionA, InceptionB, InceptionC, InceptionD, InceptionE
+from cnn_jax import ops
 from cnn_jax.models.googlenet import from_imagenet_statistics
 from cnn_jax.models.inputs import Share, require_size
+from cnn_jax.nn import layers
+from cnn_jax.nn.blocks.conv import ConvNormAct
+from cnn_jax.nn.blocks.factorised import InceptionA, InceptionB, InceptionC, InceptionD, InceptionE
 
 # The modules by their places in the network, after the stem.
 MODULES = {

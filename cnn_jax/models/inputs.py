@@ -4,9 +4,9 @@ from typing import Annotated
 
 import jax
 
-from cnn_jax import ranges
-from cnn_jax.errors import BadInputError
 from cnn_jax.ops.arguments import is_known
+from cnn_jax.runtime import ranges
+from cnn_jax.runtime.errors import BadInputError
 
 # The share of its values that dropout takes away.
 Share = Annotated[float, ranges.below(1, low=0)]

@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnn_jax import layers, ops
-from cnn_jax.blocks.halve import Halving, halve, stride_of
+from cnn_jax import ops
 from cnn_jax.models.digit_codes import codes
 from cnn_jax.models.inputs import Share, require_size
+from cnn_jax.nn import layers
+from cnn_jax.nn.blocks.halve import Halving, halve, stride_of
 from cnn_jax.ops.norm import channelwise
 
 # LeCun et al. 1998, table I: the maps of S2 that each map of C3 sees.

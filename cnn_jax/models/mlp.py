@@ -4,8 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers
 from cnn_jax.models.inputs import Counts
+from cnn_jax.nn import layers
 
 
 class MLP(nn.Module):

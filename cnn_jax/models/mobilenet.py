@@ -6,10 +6,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers, ops
-from cnn_jax.blocks.separable import DepthwiseConv, SeparableBlock
-from cnn_jax.errors import BadInputError
+from cnn_jax import ops
 from cnn_jax.models.inputs import Factor, require_size
+from cnn_jax.nn import layers
+from cnn_jax.nn.blocks.separable import DepthwiseConv, SeparableBlock
+from cnn_jax.runtime.errors import BadInputError
 
 # Output channels and stride of the thirteen blocks after the first convolution.
 BLOCKS = (

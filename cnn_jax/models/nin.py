@@ -6,8 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers, ops
+from cnn_jax import ops
 from cnn_jax.models.inputs import Share, require_size
+from cnn_jax.nn import layers
 
 # Field of a block's convolution, its filters, and those of the two 1x1 convolutions after it.
 BLOCKS = ((5, 192, 160, 96), (5, 192, 192, 192), (3, 192, 192, None))

@@ -7,10 +7,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers, ops, ranges
-from cnn_jax.blocks.residual import BasicBlock, BottleneckBlock, Shortcut
-from cnn_jax.errors import BadInputError
+from cnn_jax import ops
 from cnn_jax.models.inputs import DEPTH, Count, Counts, require_size
+from cnn_jax.nn import layers
+from cnn_jax.nn.blocks.residual import BasicBlock, BottleneckBlock, Shortcut
+from cnn_jax.runtime import ranges
+from cnn_jax.runtime.errors import BadInputError
 
 # 1 or 1.5, whichever way it is written.
 VERSION = ranges.Said(ranges.one_of(1, 1.0, 1.5), "1 or 1.5")

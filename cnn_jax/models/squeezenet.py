@@ -7,10 +7,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers, ops, ranges
-from cnn_jax.blocks.fire import Bypass, Fire
-from cnn_jax.errors import BadInputError
+from cnn_jax import ops
 from cnn_jax.models.inputs import WIDTH, Factor, Share, require_size
+from cnn_jax.nn import layers
+from cnn_jax.nn.blocks.fire import Bypass, Fire
+from cnn_jax.runtime import ranges
+from cnn_jax.runtime.errors import BadInputError
 
 # 1x1 filters, and as many 3x3 filters, of fire2 to fire9.
 EXPAND = (64, 64, 128, 128, 192, 192, 256, 256)

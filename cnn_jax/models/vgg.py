@@ -7,10 +7,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers, ranges
-from cnn_jax.blocks.halve import Halving, halve, stride_of
 from cnn_jax.models.inputs import Count, Share, require_size
+from cnn_jax.nn import layers
+from cnn_jax.nn.blocks.halve import Halving, halve, stride_of
 from cnn_jax.ops.adaptive import adaptive_avg_pool
+from cnn_jax.runtime import ranges
 
 # A stage without convolutions is a max-pool alone.
 FIVE = ranges.Each(ranges.whole(0, high=1000), count=5)

@@ -4,9 +4,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn_jax import layers, ops
+from cnn_jax import ops
 from cnn_jax.models.alexnet import HiddenOrNone, WidthsOrNone, dense_layers
 from cnn_jax.models.inputs import Share, require_size
+from cnn_jax.nn import layers
 from cnn_jax.ops.geometry import Padding
 
 

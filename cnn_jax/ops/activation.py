@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 from jax.interpreters import ad
 
-from cnn_jax.errors import BadInputError
 from cnn_jax.ops.arguments import array, common_type
 from cnn_jax.ops.primitive import bind, define, is_stock
+from cnn_jax.runtime.errors import BadInputError
 
 ADD_RELU = "add_relu"
 

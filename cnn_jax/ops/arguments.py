@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import export
 from jax.core import Tracer
 
-from cnn_jax import ranges
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime import ranges
+from cnn_jax.runtime.errors import BadInputError
 
 # A size that ``jax.export`` leaves open until the program runs. JAX names its type nowhere.
 _Symbolic = type(export.symbolic_shape("n")[0])

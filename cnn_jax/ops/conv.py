@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 
-from cnn_jax.errors import BadInputError
 from cnn_jax.ops.arguments import array, as_whole, at_least, common_type, images, shown
 from cnn_jax.ops.convolution import convolve, xla_convolve
 from cnn_jax.ops.geometry import Geometry, Padding, Size, pads, pair
 from cnn_jax.ops.primitive import is_stock
+from cnn_jax.runtime.errors import BadInputError
 
 
 def conv2d(

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from cnn_jax.errors import BadInputError
 from cnn_jax.ops.arguments import as_whole, at_least, is_known, shown, whole
+from cnn_jax.runtime.errors import BadInputError
 
 Size = int | Sequence[int]
 Padding = str | int | Sequence[int] | Sequence[Sequence[int]]

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from jax import lax
 from jax.interpreters import ad
 
-from cnn_jax.errors import BadInputError
 from cnn_jax.ops.arguments import array, at_least, number, whole
 from cnn_jax.ops.precision import wide
 from cnn_jax.ops.primitive import bind, define, is_stock
+from cnn_jax.runtime.errors import BadInputError
 
 # Up to here XLA's own differentiation is left alone: it fuses the gradient with its neighbours,
 # which the primitives below prevent. Larger maps are bound by memory, and these save passes.

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnn_jax.errors import BadInputError
 from cnn_jax.ops.arguments import at_least, images, is_known
 from cnn_jax.ops.geometry import Geometry, Padding, Pads, Size, ceil_extra, pads, pair
 from cnn_jax.ops.pooling import MOST_TAPS, lowest, max_windows, sum_windows, xla_windows
 from cnn_jax.ops.precision import rounded, wide
 from cnn_jax.ops.primitive import is_stock
+from cnn_jax.runtime.errors import BadInputError
 
 
 class _Windows(NamedTuple):

@@ -33,7 +33,7 @@ def stock():
 def native():
     """Convolve with oneDNN in this context, on a CPU and in float32; else as without it.
 
-    ``cnn_jax.native.load`` has to be called before such a program is run.
+    ``cnn_jax.ops.cpu.build_onednn.load`` has to be called before such a program is run.
     ``with ops.native(): ...``
     """
     return _whose(_NATIVE)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
-from cnn_jax import records
-from cnn_jax.atomic_file import written
+from cnn_jax.runtime import json_file
+from cnn_jax.runtime.atomic_file import written
 
 
 class Metrics(TypedDict):
@@ -113,8 +113,8 @@ def _lines(content: bytes) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
 def _parsed(raw: bytes) -> dict[str, Any] | None:
     for kind in (Metrics, Flow):
         try:
-            return dict(records.parse(raw, kind, "a line of a log", source="line"))
-        except records.UnreadableFileError:
+            return dict(json_file.parse(raw, kind, "a line of a log", source="line"))
+        except json_file.UnreadableFileError:
             continue
     return None
 

@@ -10,9 +10,9 @@ from typing import Any, NotRequired, TypedDict
 import jax
 import orbax.checkpoint as ocp
 
-from cnn_jax import records
-from cnn_jax.distributed import is_first, wait_for_all
-from cnn_jax.errors import BadInputError, first_line
+from cnn_jax.runtime import json_file
+from cnn_jax.runtime.distributed import is_first, wait_for_all
+from cnn_jax.runtime.errors import BadInputError, first_line
 from cnn_jax.train.checksums import checksums
 from cnn_jax.train.progress import say
 from cnn_jax.train.retention import LatestAndBest, best_of
@@ -103,7 +103,7 @@ class Checkpoints:
         sums = {name: checksums(tree) for name, tree in trees.items()}
         held = {"notes": notes, "crc32": sums, "accuracy": accuracy}
         items: dict[str, Any] = {name: ocp.args.StandardSave(x) for name, x in trees.items()}
-        items[NOTES] = ocp.args.JsonSave(records.sealed(held, version=FORMAT))
+        items[NOTES] = ocp.args.JsonSave(json_file.sealed(held, version=FORMAT))
         self._read_accuracies()
         with _turn, self._saving_errors():
             for other in list(_saving):
@@ -228,7 +228,7 @@ class Checkpoints:
 
     def _load(self, step: int, like: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         held = self._held(step)
-        old = held.get(records.FORMAT, 0) < FORMAT and EMA in like
+        old = held.get(json_file.FORMAT, 0) < FORMAT and EMA in like
         if old and set(like[EMA]) != {"params"}:
             raise OldMeanError(
                 f"{str(self.folder)!r}: the running mean in checkpoint {step} is of the parameters "
@@ -258,7 +258,7 @@ class Checkpoints:
             held = self._manager.restore(step, args=items)[NOTES]
         where = self.folder / str(step) / NOTES
         text = json.dumps(held)
-        return records.parse(text, _Held, "a checkpoint's notes", source=where, version=FORMAT)
+        return json_file.parse(text, _Held, "a checkpoint's notes", source=where, version=FORMAT)
 
     def _read_accuracies(self) -> None:
         """Learn what the checkpoints of earlier processes note."""

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from cnn_jax.shortcuts import SHORTCUTS
+from cnn_jax.nn.branches import SHORTCUTS
 from cnn_jax.train.state import TrainState
 from cnn_jax.train.step import Batch, make_train_step
 

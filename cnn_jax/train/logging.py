@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from cnn_jax import records
+from cnn_jax.runtime import json_file
 from cnn_jax.train import appended
 from cnn_jax.train import flow as gradient_flow
 from cnn_jax.train.appended import Mark
@@ -142,7 +142,7 @@ class _Appending:
 
     def append(self, line: dict[str, Any]) -> None:
         """Append one line, which other processes see at once."""
-        content = json.dumps(records.plain(line)).encode() + b"\n"
+        content = json.dumps(json_file.plain(line)).encode() + b"\n"
         try:
             if self._file is None:
                 self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)

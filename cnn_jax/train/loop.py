@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train import metrics
 from cnn_jax.train.checkpoint import Checkpoints
 from cnn_jax.train.clock import COMPILE, COMPUTE, Clock

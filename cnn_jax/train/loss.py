@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import optax
 from jax.core import Tracer
 
-from cnn_jax.errors import BadInputError
 from cnn_jax.ops.arguments import number
 from cnn_jax.ops.precision import wide
+from cnn_jax.runtime.errors import BadInputError
 
 
 def cross_entropy(

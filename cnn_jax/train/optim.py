@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from optax import contrib
 
-from cnn_jax import ranges
+from cnn_jax.runtime import ranges
 from cnn_jax.train.schedules import Schedule, choose
 
 OPTIMIZERS = (

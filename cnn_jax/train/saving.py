@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-from cnn_jax.errors import first_line
+from cnn_jax.runtime.errors import first_line
 
 
 class SaveError(OSError):

@@ -9,8 +9,8 @@ from typing import Annotated
 import jax
 import optax
 
-from cnn_jax import ranges
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime import ranges
+from cnn_jax.runtime.errors import BadInputError
 
 Schedule = Callable[[jax.typing.ArrayLike], jax.typing.ArrayLike]
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from cnn_jax import keys
+from cnn_jax.runtime import random_keys
 from cnn_jax.train.metrics import Sums
 from cnn_jax.train.partial import Paths, merge, select
 
@@ -50,7 +50,7 @@ def init_state(
     the paths of the parameters that the optimizer will see, all if None. ``given``: variables that
     start from these values instead of drawn ones.
     """
-    key = keys.stream(seed, keys.Purpose.INIT)
+    key = random_keys.stream(seed, random_keys.Purpose.INIT)
     variables = dict(module.init(key, jnp.zeros((1, *image_shape), dtype), train=False))
     if given is not None:
         variables = merge(variables, given)

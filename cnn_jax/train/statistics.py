@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from cnn_jax.batch import ESTIMATES, Cut, cut
+from cnn_jax.nn.context import ESTIMATES, Cut, cut
 from cnn_jax.train.parallel import place
 from cnn_jax.train.partial import Paths, merge
 from cnn_jax.train.state import Variables

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import optax
 from flax import traverse_util
 
-from cnn_jax import keys
-from cnn_jax.batch import Cut, cut
+from cnn_jax.nn.context import Cut, cut
+from cnn_jax.runtime import random_keys
 from cnn_jax.train.loss import cross_entropy
 from cnn_jax.train.metrics import Sums, predictions, sums
 from cnn_jax.train.partial import Paths, merge, narrow, select, widen
@@ -60,7 +60,9 @@ def make_train_step(
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
         params = state.variables["params"]
         rest = {name: value for name, value in state.variables.items() if name != "params"}
-        dropout = jax.random.fold_in(keys.stream(seed, keys.Purpose.DROPOUT), state.step)
+        dropout = jax.random.fold_in(
+            random_keys.stream(seed, random_keys.Purpose.DROPOUT), state.step
+        )
         positions = jnp.arange(batch["label"].shape[0], dtype=jnp.int32)
         if axis is not None:
             positions += jax.lax.axis_index(axis) * batch["label"].shape[0]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 
 class Writer(Protocol):

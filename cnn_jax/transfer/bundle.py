@@ -8,7 +8,7 @@ from typing import Any, NotRequired, TypedDict
 import numpy as np
 from flax import traverse_util
 
-from cnn_jax import archives, records
+from cnn_jax.runtime import archives, json_file
 
 FORMAT = 2  # 1 has no digests
 METADATA, PROGRAM, WEIGHTS = "metadata.json", "program.bin", "weights.npz"
@@ -43,7 +43,7 @@ def read_archive(file: str | Path) -> tuple[Metadata, bytes, dict[str, np.ndarra
     """
     with archives.opened(file, WHAT) as archive:
         text = archives.read(archive, METADATA)
-        about = records.parse(
+        about = json_file.parse(
             text,
             Metadata,
             "what an exported network says of itself",

@@ -7,7 +7,7 @@ import flax.traverse_util
 import jax
 import numpy as np
 
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.transfer import transform_input
 from cnn_jax.transfer.reference import reference_network
 from cnn_jax.transfer.torch_names import naming

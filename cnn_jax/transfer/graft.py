@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train.partial import Path, Paths
 from cnn_jax.transfer.regimes import AUXILIARY, Stages, named
 

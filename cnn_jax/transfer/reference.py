@@ -5,7 +5,7 @@ import importlib.util
 import sys
 from typing import Any
 
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.transfer.torch_names import naming
 
 _KEPT: list[Any] = []  # declarations of operators, which live as long as these

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from flax import traverse_util
 
 from cnn_jax.analysis.probe import inference
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train.partial import Path, Paths
 
 LAST, LATE, ALL = "last", "late", "all"

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 
-from cnn_jax.errors import BadInputError, first_line
+from cnn_jax.runtime.errors import BadInputError, first_line
 
 _TORCH = (".pth", ".pt", ".th")
 SUFFIXES = (".safetensors", *_TORCH)

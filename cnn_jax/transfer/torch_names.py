@@ -8,8 +8,8 @@ import dataclasses
 import re
 from collections.abc import Callable, Mapping
 
-from cnn_jax.errors import BadInputError
 from cnn_jax.models import constructor, resnet, squeezenet, vgg
+from cnn_jax.runtime.errors import BadInputError
 
 Path = tuple[str, ...]
 Names = Callable[[Path], str]

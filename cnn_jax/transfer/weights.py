@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax import models
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.transfer import transform_input
 from cnn_jax.transfer.state_dict import read_state_dict
 from cnn_jax.transfer.torch_names import Naming, Path, naming

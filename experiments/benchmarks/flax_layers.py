@@ -11,8 +11,9 @@ from typing import Any
 
 import flax.linen as nn
 
-from cnn_jax import layers, ops
-from cnn_jax.blocks.separable import DepthwiseConv
+from cnn_jax import ops
+from cnn_jax.nn import layers
+from cnn_jax.nn.blocks.separable import DepthwiseConv
 from cnn_jax.ops.geometry import pads, pair
 
 

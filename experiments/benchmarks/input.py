@@ -33,7 +33,7 @@ from typing import Any
 
 import tables  # beside this file, as a script's folder is on the path
 
-from cnn_jax.memory import tune_malloc
+from cnn_jax.runtime.malloc import tune_malloc
 
 tune_malloc()  # as the command does, before jax is imported
 
@@ -47,8 +47,8 @@ from cnn_jax.config import base_config  # noqa: E402
 from cnn_jax.data import decode, order, resident, sources, stream, threads  # noqa: E402
 from cnn_jax.data.parts import Part, Stream  # noqa: E402
 from cnn_jax.data.reading import Wanted  # noqa: E402
-from cnn_jax.errors import BadInputError  # noqa: E402
-from cnn_jax.experiment import assemble, complete  # noqa: E402
+from cnn_jax.runs.experiment import assemble, complete  # noqa: E402
+from cnn_jax.runtime.errors import BadInputError  # noqa: E402
 from cnn_jax.transfer.reference import import_torchvision  # noqa: E402
 
 SIZE, BATCH, STEPS = 224, 128, 8

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnn_jax.memory import tune_malloc
+from cnn_jax.runtime.malloc import tune_malloc
 
 TUNED = tune_malloc()  # before jax is imported
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # PyTorch's threads would spin in our turn

@@ -25,7 +25,7 @@ from unittest import mock
 
 import tables  # beside this file, as a script's folder is on the path
 
-from cnn_jax.memory import tune_malloc
+from cnn_jax.runtime.malloc import tune_malloc
 
 tune_malloc()  # as the command does, before jax is imported
 

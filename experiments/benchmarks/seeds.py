@@ -35,7 +35,7 @@ def train(way: str, seeds: list[int], folder: Path) -> None:
     worker.prepare()
     import cnn_jax
     from cnn_jax.config import base_config
-    from cnn_jax.lanes import train_lanes
+    from cnn_jax.runs.lanes import train_lanes
 
     def config(seed: int):
         made = base_config()

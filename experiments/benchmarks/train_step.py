@@ -57,7 +57,7 @@ def worker(name: str, side: str, precision: str, tuned: bool) -> None:
     """Prepare one side's step of one network and serve turns."""
     done = False
     if tuned:
-        from cnn_jax.memory import tune_malloc
+        from cnn_jax.runtime.malloc import tune_malloc
 
         done = tune_malloc()
     begin = time.perf_counter()
@@ -91,8 +91,9 @@ def jax_step(name: str, side: str, precision: str):
     import optax
     from flax_layers import flax_layers
 
-    from cnn_jax import models, native, ops
-    from cnn_jax.data.cache import cache_dir
+    from cnn_jax import models, ops
+    from cnn_jax.data.prepare.cache import cache_dir
+    from cnn_jax.ops.cpu import build_onednn
     from cnn_jax.train import optim, schedules, state
     from cnn_jax.train.step import make_train_step
 
@@ -113,7 +114,7 @@ def jax_step(name: str, side: str, precision: str):
         update = make_train_step(module, optimizer, seed=0)
         context = contextlib.nullcontext
         if side == "native":
-            native.load(cache_dir() / "native")
+            build_onednn.load(cache_dir() / "native")
             context = ops.native
 
         def step(state, batch):

@@ -22,7 +22,7 @@ from pathlib import Path
 import tables  # beside this file, as a script's folder is on the path
 import train_step
 
-from cnn_jax.memory import tune_malloc
+from cnn_jax.runtime.malloc import tune_malloc
 
 tune_malloc()  # as the command does, before jax is imported
 

@@ -8,7 +8,7 @@ from cnn_jax.ablation import Arm, Match, Study, budget, counting
 from cnn_jax.ablation.budget import search
 from cnn_jax.ablation.study import set_field
 from cnn_jax.config import Config, base_config
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 DATA = counting.Data((32, 32, 3), 10, 900, "")
 RESNET = {"model.name": "resnet20", "model.widths": (16, 32, 64)}

@@ -10,7 +10,7 @@ import pytest
 
 from cnn_jax.ablation import Arm, Match, Study, checks, main, plan
 from cnn_jax.ablation.counting import Data
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 from tests.ablation import tiny
 
 NARROW, WIDE = tiny.study("smoke").arms

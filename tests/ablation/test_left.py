@@ -13,7 +13,7 @@ from cnn_jax.ablation import Study, account, cells, left, main, plots, recipe, s
 from cnn_jax.ablation.cells import Outcome
 from cnn_jax.ablation.plan import Plan
 from cnn_jax.ablation.verdicts import DIVERGED, judge
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 from tests.ablation import tiny
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from cnn_jax.ablation import Arm, Study, counting, proof
 from cnn_jax.config import base_config
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 DATA = counting.Data((16, 16, 1), 10, 900, "")
 STRIDE = Arm("stride", {"model.downsample": "stride"}, "conv", ["model.downsample"])

@@ -8,7 +8,7 @@ import pytest
 
 from cnn_jax.ablation import Arm, Series, Study, sections, series
 from cnn_jax.ablation.cells import Outcome
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 from tests.ablation.tiny import config
 
 NUMBERS = (1, 10, 100)

@@ -3,9 +3,9 @@
 import pytest
 from jax.experimental import io_callback
 
-from cnn_jax import dispatch
 from cnn_jax.ablation import timing
 from cnn_jax.ablation.counting import Data
+from cnn_jax.runs import dispatch
 from tests.ablation import tiny
 
 

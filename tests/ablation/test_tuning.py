@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from cnn_jax import experiment
 from cnn_jax.ablation import account, cells, tuning
 from cnn_jax.ablation.plan import Plan, cell_config, work_out
 from cnn_jax.data.parts import Source
-from cnn_jax.errors import BadInputError
+from cnn_jax.runs import experiment
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train.logging import TEST, read_metrics
 from tests.ablation import tiny
 

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnn_jax import layers, ops
+from cnn_jax import ops
 from cnn_jax.analysis.probe import Probe, inference
+from cnn_jax.nn import layers
 
 
 class Linear(nn.Module):

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax import layers, ops
+from cnn_jax import ops
 from cnn_jax.analysis import deconvnet
+from cnn_jax.nn import layers
 from tests.analysis.networks import Pooled, Small, noise, probe, read
 
 SHAPE = (8, 9, 2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnn_jax.analysis.filters import filter_tiles, kernel_of, map_tiles, mosaic
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 
 def test_a_mosaic_has_its_tiles_in_rows():

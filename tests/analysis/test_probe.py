@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import ops
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 from tests.analysis.networks import Linear, Pooled, Small, noise, probe
 
 SHAPE = (8, 10, 2)

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax import layers, models, ops
+from cnn_jax import models, ops
 from cnn_jax.analysis.probe import Probe, inference
 from cnn_jax.analysis.reach import patch, reach
 from cnn_jax.analysis.summary import views
+from cnn_jax.nn import layers
 from tests.analysis.networks import probe
 
 

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax import layers, ops
+from cnn_jax import ops
 from cnn_jax.analysis import summarize
 from cnn_jax.models import create
+from cnn_jax.nn import layers
 
 
 def fields_and_jumps(module, shape):

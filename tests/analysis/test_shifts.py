@@ -3,9 +3,10 @@
 import flax.linen as nn
 import numpy as np
 
-from cnn_jax import layers, ops
+from cnn_jax import ops
 from cnn_jax.analysis.shifts import consistency, equivariance_error, shifted
 from cnn_jax.analysis.summary import views
+from cnn_jax.nn import layers
 from tests.analysis.networks import Linear, noise, probe
 
 SHAPE = (24, 24, 1)

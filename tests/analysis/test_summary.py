@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import pytest
 from rich.console import Console
 
-from cnn_jax import layers
 from cnn_jax.analysis import summarize
 from cnn_jax.analysis.table import summary_table
-from cnn_jax.errors import BadInputError
 from cnn_jax.models import create
+from cnn_jax.nn import layers
+from cnn_jax.runtime.errors import BadInputError
 
 
 class Foreign(nn.Module):

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from cnn_jax.data import official
+from cnn_jax.data.sources import official
 
 RNG = np.random.default_rng(0)
 Arrays = tuple[np.ndarray, np.ndarray]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from cnn_jax.data.decode import View
 from cnn_jax.data.labels import check_labels
 from cnn_jax.data.parts import Part, Source, Stream
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 
 def images(count: int) -> np.ndarray:

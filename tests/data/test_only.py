@@ -7,8 +7,8 @@ from cnn_jax.data.decode import View, show
 from cnn_jax.data.parts import Part, Source
 from cnn_jax.data.shuffle import shuffled
 from cnn_jax.data.subsample import Subsample
-from cnn_jax.errors import BadInputError
-from cnn_jax.experiment import assemble, load_config
+from cnn_jax.runs.experiment import assemble, load_config
+from cnn_jax.runtime.errors import BadInputError
 from tests.fixtures import write_images
 
 

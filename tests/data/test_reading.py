@@ -10,10 +10,11 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from cnn_jax.data import catalogue, reading, sources
+from cnn_jax.data import reading, sources
 from cnn_jax.data.parts import Part, Stream
 from cnn_jax.data.reading import Wanted
-from cnn_jax.errors import BadInputError
+from cnn_jax.data.sources import catalogue
+from cnn_jax.runtime.errors import BadInputError
 from tests.fixtures import write_images
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnn_jax.data.split import balanced, stratified
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.25, 1 / 3, 0.5, 0.9])

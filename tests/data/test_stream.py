@@ -12,7 +12,7 @@ from cnn_jax.data.decode import View
 from cnn_jax.data.parts import Part, Stream
 from cnn_jax.data.resident import Shuffled
 from cnn_jax.data.stream import Batches, read_ahead
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 N, BATCH = 50, 16
 STEPS = -(-3 * N // BATCH)

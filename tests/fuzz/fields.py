@@ -26,11 +26,11 @@ import numpy as np
 import cnn_jax
 from cnn_jax import config as configs
 from cnn_jax import models
-from cnn_jax.errors import BadInputError
-from cnn_jax.experiment import assemble, complete
-from cnn_jax.inference import place
-from cnn_jax.programs import Programs
-from cnn_jax.start import with_regime
+from cnn_jax.runs.experiment import assemble, complete
+from cnn_jax.runs.inference import place
+from cnn_jax.runs.initialise import with_regime
+from cnn_jax.runs.programs import Programs
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train import compilation
 from cnn_jax.train.clock import Clock
 from cnn_jax.train.loop import DivergedError

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 from tests.fuzz import campaign
 from tests.fuzz.damage import damage
 from tests.fuzz.fields import limited

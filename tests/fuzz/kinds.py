@@ -15,17 +15,18 @@ import safetensors.numpy
 from PIL import Image
 
 import cnn_jax
-from cnn_jax import cli, workdir
 from cnn_jax.ablation import Arm, Study
 from cnn_jax.ablation import main as study_main
+from cnn_jax.commands import main
 from cnn_jax.config import base_config
 from cnn_jax.data import sources
 from cnn_jax.data.reading import Wanted
-from cnn_jax.errors import BadInputError
-from cnn_jax.experiment import complete
-from cnn_jax.exported import export_run, load_exported
-from cnn_jax.predict import predict
-from cnn_jax.run import evaluate_run
+from cnn_jax.deploy.export import export_run, load_exported
+from cnn_jax.deploy.predict import predict
+from cnn_jax.runs import workdir
+from cnn_jax.runs.experiment import complete
+from cnn_jax.runs.run import evaluate_run
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train.logging import read_metrics
 from cnn_jax.transfer import import_weights
 from tests.fixtures import write_images, write_run
@@ -298,7 +299,7 @@ def search(folder: Path, *flags: str) -> Any:
     """Return what the command prints."""
     printed, said = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
-        status = cli.main(
+        status = main.main(
             ["search-images", f"--workdir={folder / 'run'}", f"--index={folder / 'index'}", *flags]
         )
     if status == 2:

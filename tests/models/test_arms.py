@@ -11,9 +11,9 @@ from flax.traverse_util import flatten_dict
 
 from cnn_jax import models, ops
 from cnn_jax.analysis import summarize
-from cnn_jax.blocks.conv import ConvNormAct
-from cnn_jax.blocks.inception import Inception
-from cnn_jax.errors import BadInputError
+from cnn_jax.nn.blocks.conv import ConvNormAct
+from cnn_jax.nn.blocks.inception import Inception
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train import compilation
 
 

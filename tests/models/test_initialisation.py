@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax import layers
 from cnn_jax.models import create
+from cnn_jax.nn import layers
 
 
 def start(name, seed=0, size=32, channels=3, classes=10, **fields) -> Any:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from cnn_jax import models
-from cnn_jax.errors import BadInputError
 from cnn_jax.models import MODELS, create, fields, inputs
+from cnn_jax.runtime.errors import BadInputError
 
 # The least side of an image, found by arithmetic over the layers without padding.
 LEAST = {

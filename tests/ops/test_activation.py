@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import ops
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 VALUES = np.array([-3e38, -1.5, -1e-30, -0.0, 0.0, 1e-30, 1 / 3, 7.0, 3e38, np.inf], np.float32)
 X, Y = (jnp.asarray(a) for a in np.meshgrid(VALUES, VALUES[:-1]))

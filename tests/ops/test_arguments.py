@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax import blocks, layers, ops
-from cnn_jax.errors import BadInputError
+from cnn_jax import ops
+from cnn_jax.nn import blocks, layers
 from cnn_jax.ops.adaptive import adaptive_avg_pool
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train.loss import cross_entropy
 
 X = jnp.asarray(np.random.default_rng(0).standard_normal((2, 8, 9, 4)), jnp.float32)

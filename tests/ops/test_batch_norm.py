@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnn_jax import ops
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 X = np.random.default_rng(0).normal(3, 2, (16, 3, 2, 5))
 SCALE, BIAS = np.linspace(0.5, 2, 5), np.linspace(-1, 1, 5)

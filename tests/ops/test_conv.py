@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from cnn_jax import ops
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 from tests.ops.reference import im2col, loops
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None

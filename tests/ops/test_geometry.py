@@ -2,9 +2,9 @@
 
 import pytest
 
-from cnn_jax.errors import BadInputError
 from cnn_jax.ops import conv_weights, output_size, same_padding
 from cnn_jax.ops.geometry import Geometry, ceil_extra, pads, pair
+from cnn_jax.runtime.errors import BadInputError
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from cnn_jax import native, ops
+from cnn_jax import ops
+from cnn_jax.ops.cpu import build_onednn
 from tests.ops.test_conv import POINT, convolutions, drawn, whole_numbers, with_gradients
 
 HAS_ONEDNN = any(found.name == "onednn-cpu-gomp" for found in importlib.metadata.distributions())
@@ -24,7 +25,7 @@ pytestmark = needs_native
 
 @pytest.fixture(scope="module", autouse=True)
 def loaded(cache):
-    found = native.load(cache / "native")
+    found = build_onednn.load(cache / "native")
     assert found.version == "3.2.0"
     return found
 

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cnn_jax import ops
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 pairs = st.tuples(st.integers(1, 4), st.integers(1, 4))

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from jax import export
 
-from cnn_jax import blocks, layers, models, ops
+from cnn_jax import models, ops
+from cnn_jax.nn import blocks, layers
 from cnn_jax.ops import norm
 from cnn_jax.ops.adaptive import adaptive_avg_pool
 from cnn_jax.train.loss import cross_entropy

@@ -9,10 +9,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from cnn_jax import layers, ops
+from cnn_jax import ops
 from cnn_jax.analysis import embedding, flow, maximise, shifts, style
-from cnn_jax.errors import BadInputError
+from cnn_jax.nn import layers
 from cnn_jax.ops.adaptive import adaptive_avg_pool
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train.loss import cross_entropy
 
 NARROW = [jnp.bfloat16, jnp.float16]

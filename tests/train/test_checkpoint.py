@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from cnn_jax import models
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train.checkpoint import Checkpoints
 from cnn_jax.train.saving import SaveError
 from cnn_jax.train.state import TrainState, init_state

@@ -9,9 +9,10 @@ import numpy as np
 import optax
 import pytest
 
-from cnn_jax import layers, models, shortcuts
-from cnn_jax.blocks.fire import Fire
-from cnn_jax.blocks.residual import BasicBlock
+from cnn_jax import models
+from cnn_jax.nn import branches, layers
+from cnn_jax.nn.blocks.fire import Fire
+from cnn_jax.nn.blocks.residual import BasicBlock
 from cnn_jax.train.flow import line, make_flow_step
 from cnn_jax.train.loss import cross_entropy
 from cnn_jax.train.state import init_state
@@ -25,7 +26,7 @@ class Block(nn.Module):
     @nn.compact
     def __call__(self, x):
         y = nn.Dense(5, name="one", dtype=jnp.float64, param_dtype=jnp.float64)(x)
-        shortcuts.note(self, y, x)
+        branches.note(self, y, x)
         return nn.relu(y + x)
 
 
@@ -106,9 +107,9 @@ def test_a_block_notes_what_its_branch_adds_to_its_shortcut(block, shortcut):
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 4, 4, channels)), jnp.float32)
     how: dict[str, Any] = {} if isinstance(block, Fire) else {"train": False}
     variables = block.init(jax.random.key(0), x, **how)
-    assert shortcuts.SHORTCUTS not in variables
-    y, noted = block.apply(variables, x, **how, mutable=[shortcuts.SHORTCUTS])
-    branch, skip = noted[shortcuts.SHORTCUTS]["squares"]
+    assert branches.SHORTCUTS not in variables
+    y, noted = block.apply(variables, x, **how, mutable=[branches.SHORTCUTS])
+    branch, skip = noted[branches.SHORTCUTS]["squares"]
     expected = shortcut(x, variables["params"])
     assert skip == pytest.approx(float(jnp.sum(expected**2)), rel=1e-5)
     if isinstance(block, Fire):  # no ReLU behind the sum: the branch is what is left
@@ -123,5 +124,5 @@ def test_a_block_that_nobody_asks_computes_no_norms():
     trace = jax.make_jaxpr(lambda v: module.apply(v, x, train=True, mutable=["batch_stats"]))
     plain = str(trace(variables))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shortcuts, "note", lambda *arguments: None)
+        patch.setattr(branches, "note", lambda *arguments: None)
         assert str(trace(variables)) == plain

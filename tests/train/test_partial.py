@@ -10,7 +10,7 @@ import optax
 import pytest
 from flax import traverse_util
 
-from cnn_jax import layers
+from cnn_jax.nn import layers
 from cnn_jax.train.optim import make_optimizer
 from cnn_jax.train.partial import merge, narrow, select, widen
 from cnn_jax.train.state import init_state

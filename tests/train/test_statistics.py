@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax import layers
+from cnn_jax.nn import layers
 from cnn_jax.train.optim import make_optimizer
 from cnn_jax.train.state import init_state
 from cnn_jax.train.statistics import make_estimate_step, pooled, replaced

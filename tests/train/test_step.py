@@ -10,7 +10,8 @@ import optax
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from cnn_jax import layers, models
+from cnn_jax import models
+from cnn_jax.nn import layers
 from cnn_jax.train.loss import cross_entropy
 from cnn_jax.train.optim import make_optimizer
 from cnn_jax.train.state import init_state

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train.writers import check_writers, open_writer
 
 

@@ -7,7 +7,7 @@ import pytest
 from flax import traverse_util
 
 from cnn_jax import models
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.transfer.graft import graft
 from cnn_jax.transfer.regimes import shapes_of, stages
 

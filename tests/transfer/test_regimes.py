@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from cnn_jax import models, ops
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train.optim import make_optimizer
 from cnn_jax.train.state import init_state
 from cnn_jax.train.step import make_train_step

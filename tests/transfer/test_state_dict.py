@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from cnn_jax.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.transfer import import_weights
 from cnn_jax.transfer.state_dict import read_state_dict
 from cnn_jax.transfer.torch_names import naming

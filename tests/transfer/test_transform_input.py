@@ -9,12 +9,14 @@ import pytest
 import safetensors.numpy
 
 import cnn_jax
-from cnn_jax import cli, config, start
-from cnn_jax.errors import BadInputError
+from cnn_jax import config
+from cnn_jax.commands import main
 from cnn_jax.models.googlenet import from_imagenet_statistics
+from cnn_jax.runs import initialise
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.transfer import import_weights
 from cnn_jax.transfer.transform_input import CONVERTED, evidence
-from tests.test_imported import torch_tensors
+from tests.runs.test_import_run import torch_tensors
 
 RNG = np.random.default_rng(0)
 
@@ -132,7 +134,7 @@ def test_the_command_chooses_and_its_report_follows(
     monkeypatch.setattr(cnn_jax.transfer, "import_report", report)
     path, folder = save(tmp_path, tensors, False), tmp_path / "run"
     flags = ["--model=googlenet", f"--from={path}", f"--workdir={folder}", *flag]
-    assert cli.main(["import-weights", *flags]) == 0
+    assert main.main(["import-weights", *flags]) == 0
     printed = capsys.readouterr()
     assert json.loads(printed.out)["transform_input"] is is_so
     assert f"googlenet: transform_input={is_so}, " in printed.err
@@ -148,9 +150,9 @@ def test_a_run_that_starts_from_weights_notes_how_its_images_are_converted(tenso
     config.add_fields(source.model, cnn_jax.models.fields("googlenet"))
     source.init.source = str(save(tmp_path, tensors, True))
     assert source.model.transform_input is False
-    (note,) = start.read_source(source).notes
+    (note,) = initialise.read_source(source).notes
     assert "transform_input=False, as chosen, but the weights contradict it" in note
     assert "choose with --config.model.transform_input=true|false" in note
     source.model.transform_input = True
-    (note,) = start.read_source(source).notes
+    (note,) = initialise.read_source(source).notes
     assert "the weights say so too" in note

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from cnn_jax.errors import BadInputError
 from cnn_jax.models import MODELS, create
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.transfer import import_weights
 from cnn_jax.transfer.torch_names import NAMINGS, naming
 

@@ -1,7 +1,7 @@
 """Convolution by oneDNN: the library that PyTorch computes with on a CPU.
 
-The three maps of ``ops.convolution`` as calls of the foreign function that
-``cnn_jax.native.load`` registers, of float32 and bfloat16. Others go to the other formulations.
+The three maps of ``ops.convolution`` as calls of the foreign function that ``build_onednn.load``
+registers, of float32 and bfloat16. Others go to the other formulations.
 """
 
 import jax

@@ -1,0 +1,1 @@
+"""Prepared sets: images converted once, and read back."""

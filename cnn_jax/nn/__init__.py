@@ -1,0 +1,1 @@
+"""Linen modules: layers over the operators, and the blocks that networks are built of."""

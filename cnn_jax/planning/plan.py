@@ -1,0 +1,209 @@
+"""The train step compiled ahead of time for a TPU slice that nobody here has to own."""
+
+import importlib.util
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh
+
+from cnn_jax import config as configs
+from cnn_jax import models
+from cnn_jax.config import Config
+from cnn_jax.data.parts import Part
+from cnn_jax.ops.geometry import pair
+from cnn_jax.planning.collectives import collectives
+from cnn_jax.planning.topologies import CHIPS, Plan
+from cnn_jax.runs import dispatch
+from cnn_jax.runs.experiment import Experiment, build_module, input_shape
+from cnn_jax.runs.initialise import with_regime
+from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.train import parallel
+from cnn_jax.train.logging import TRAIN
+from cnn_jax.train.state import TrainState
+
+_TOPOLOGY = re.compile(rf"({'|'.join(CHIPS)}):\d+x\d+(x\d+)?")
+
+
+def plan(config: Config, topology: str) -> Plan:
+    """Compile the train step of ``config`` for a TPU slice; no TPU and no data are needed.
+
+    Args:
+        config: complete; ``data.classes`` has to be set, the images' size is the model's own
+            where ``data.image_size`` is not, and the channels are as many as ``data.mean`` has.
+        topology: generation and shape of the slice, as v5e:2x2 or v4:2x2x1.
+
+    Raises:
+        BadInputError: a topology that does not exist, a batch that its chips do not divide, a
+            field that only the data could settle, or no TPU compiler installed.
+    """
+    devices = _devices(topology)
+    experiment = _experiment(config)
+    config = experiment.config
+    batch_size, accumulate = config.data.batch_size, config.optim.accumulate
+    if batch_size % (len(devices) * accumulate):
+        raise BadInputError(
+            f"data.batch_size is {batch_size}, which {len(devices)} chips x "
+            f"optim.accumulate={accumulate} do not divide; "
+            f"take a multiple of {len(devices) * accumulate}"
+        )
+    mesh = Mesh(np.array(devices), (parallel.AXIS,), axis_types=(AxisType.Auto,))
+    state, batch = _arguments(experiment, mesh)
+    facts: dict[str, Any] = {
+        "topology": topology,
+        "model": config.model.name,
+        "image_shape": experiment.image_shape,
+        "classes": config.data.classes,
+        "batch_size": batch_size,
+        "accumulate": accumulate,
+        "chips": len(devices),
+        "parameters": _per_chip(state.variables["params"]),
+        "state": _per_chip(state),
+        "batch": _per_chip(batch),
+        "memory": (chip := CHIPS[topology.partition(":")[0]]).memory,
+        "peak_flops": chip.flops,
+    }
+    try:
+        kept = jax.tree.map(lambda x: x.sharding, state), parallel.replicated(mesh)
+        step = jax.jit(_step(experiment), donate_argnums=0, out_shardings=kept)
+        compiled = step.lower(state, batch).compile()
+    except jax.errors.JaxRuntimeError as error:
+        used, room = _exhausted(str(error))
+        if used is None and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        most = _largest(facts, used, room or chip.memory)
+        return Plan(
+            **facts,
+            temporaries=None,
+            total=used,
+            fits=False,
+            largest_part=most,
+            flops=None,
+            collectives={},
+        )
+    memory: Any = compiled.memory_analysis()
+    taken = memory.argument_size_in_bytes + memory.output_size_in_bytes
+    taken += memory.temp_size_in_bytes - memory.alias_size_in_bytes
+    taken += memory.generated_code_size_in_bytes
+    cost: Any = compiled.cost_analysis()
+    return Plan(
+        **facts,
+        temporaries=memory.temp_size_in_bytes,
+        total=taken,
+        fits=taken <= chip.memory,
+        largest_part=_largest(facts, taken, chip.memory),
+        flops=cost.get("flops"),
+        collectives=collectives(compiled.as_text() or ""),
+    )
+
+
+def _devices(topology: str) -> list[Any]:
+    """Return the chips of a slice, as devices that can be compiled for and nothing else."""
+    if not _TOPOLOGY.fullmatch(topology):
+        raise BadInputError(
+            f"--topology is {topology!r}; it has to be a generation ({', '.join(CHIPS)}) and a "
+            "shape, as v5e:2x2 or v4:2x2x1"
+        )
+    if importlib.util.find_spec("libtpu") is None:
+        raise BadInputError(
+            "planning compiles with libtpu, which is not installed: pip install 'cnn-jax[tpu]'"
+        )
+    # There may be no TPU host to ask, and a compiler shares what a chip would not.
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+    from jax.experimental import topologies
+
+    try:
+        return topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        line = str(error).splitlines()[0]
+        raise BadInputError(f"--topology={topology}: libtpu has no such slice ({line})") from None
+
+
+def _experiment(config: Config) -> Experiment:
+    """Return the experiment as it would be with data that have the config's own sizes."""
+    config = configs.override(config, ())
+    section = config.data
+    if section.classes is None:
+        raise BadInputError(
+            "data.classes is unset and planning reads no data; set --config.data.classes=N"
+        )
+    height, width, channels = models.image_shape(config.model.name)
+    if section.image_size is not None:
+        height, width = pair(section.image_size, "data.image_size")
+    section.image_size = height if height == width else (height, width)
+    if section.mean is not None:
+        channels = len(section.mean)
+    section.mean = section.mean or (0.5,) * channels
+    section.std = section.std or (0.5,) * channels
+    # Only its shape is asked for: one black pixel seen many times.
+    n = 1000 * section.batch_size
+    images = np.broadcast_to(np.uint8(0), (n, *input_shape(config)))
+    part = Part(images, np.broadcast_to(np.int32(0), (n,)))
+    names = tuple(map(str, range(section.classes)))
+    experiment = Experiment(config, build_module(config), {TRAIN: part}, names)
+    experiment.training_batch()
+    return with_regime(experiment)[0]
+
+
+def _arguments(experiment: Experiment, mesh: Mesh) -> tuple[TrainState, dict[str, Any]]:
+    """Return state and batch as shapes with their shardings."""
+
+    def placed(x: Any, sharding: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+
+    n = experiment.config.data.batch_size
+    batch = {
+        "image": jax.ShapeDtypeStruct((n, *experiment.image_shape), jnp.uint8),
+        "label": jax.ShapeDtypeStruct((n,), jnp.int32),
+    }
+    shapes = jax.eval_shape(experiment.initial_state)
+    layout = parallel.state_shardings(shapes, mesh, cut=experiment.config.train.shard_state)
+    over = parallel.batched(mesh)
+    return jax.tree.map(placed, shapes, layout), jax.tree.map(lambda x: placed(x, over), batch)
+
+
+def _step(experiment: Experiment) -> Callable[[TrainState, Any], Any]:
+    """Return training's step on a batch of pixels as they are stored: augment, scale, update."""
+    prepare = experiment.training_batch()
+    places = jnp.arange(experiment.config.data.batch_size, dtype=jnp.uint32)
+    update = dispatch.train_step(experiment)
+
+    def on_pixels(state, batch):
+        return update(state, prepare(state.step, places, batch["image"], batch["label"]))
+
+    return on_pixels
+
+
+def _per_chip(tree: Any) -> int:
+    """Return the bytes that one chip holds of a tree of placed shapes."""
+    return sum(
+        int(np.prod(leaf.sharding.shard_shape(leaf.shape), dtype=np.int64)) * leaf.dtype.itemsize
+        for leaf in jax.tree.leaves(tree)
+    )
+
+
+def _exhausted(message: str) -> tuple[int | None, int | None]:
+    """Return (bytes used, bytes there are) as the compiler says when memory runs out."""
+    found = re.search(r"Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?) hbm", message)
+    if found is None:
+        return None, None
+    scale = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+    return (
+        int(float(found[1]) * scale[found[2]]),
+        int(float(found[3]) * scale[found[4]]),
+    )
+
+
+def _largest(facts: dict[str, Any], used: int | None, room: int) -> int | None:
+    """Return how many images fit at once, by estimate, or None where nothing is known."""
+    if used is None:
+        return None
+    fixed = facts["state"] + facts["parameters"]  # and a gradient
+    share = max(used - fixed, 1) * facts["accumulate"] / facts["batch_size"]
+    chips = facts["chips"]
+    return max(0, int((room - fixed) / share) // chips * chips)

@@ -1,0 +1,1 @@
+"""Runs: a config and a folder around the training of a network."""

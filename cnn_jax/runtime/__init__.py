@@ -1,0 +1,1 @@
+"""What every program needs of the machine and of Python: files, errors, processes, random keys."""
