@@ -13,6 +13,6 @@ __all__ = ["load_exported", "load_run", "train_and_evaluate"]
 def __getattr__(name: str) -> Any:
     # Importing the package stays cheap: a run's machinery is imported when it is asked for.
     if name in __all__:
-        home = "exported" if name == "load_exported" else "run"
+        home = "deploy.export" if name == "load_exported" else "runs.run"
         return getattr(importlib.import_module(f"cnn_jax.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -176,6 +176,7 @@ def _train(
                 batch_size=config.data.batch_size,
                 writers=writers,
                 silent=not first,
+                noted=notes.get("logs"),
             ) as log,
         ):
             with contextlib.closing(programs.training(experiment, parts[TRAIN], clock)) as trained:

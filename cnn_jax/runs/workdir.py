@@ -15,7 +15,7 @@ from cnn_jax import config as configs
 from cnn_jax.runtime.atomic_file import written
 from cnn_jax.config import Config
 from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.train.appended import Mark
+from cnn_jax.train.appended import marks
 from cnn_jax.train.logging import cut_back, cut_flow_back
 from cnn_jax.train.progress import say
 
@@ -267,6 +267,5 @@ def cut_logs_back(workdir: Path, step: int, noted: Mapping[str, Any]) -> None:
     ``noted`` is what its checkpoint says of the files, by name.
     """
     for name, cut in ((METRICS, cut_back), (FLOW, cut_flow_back)):
-        mark = Mark(*noted[name]) if name in noted else None
-        if wrong := cut(workdir / name, step, mark):
+        if wrong := cut(workdir / name, step, marks(noted.get(name))):
             say(f"{str(workdir / name)!r} was damaged: {wrong}")

@@ -1,12 +1,14 @@
 """Files that a run appends lines to, metrics.jsonl and flow.jsonl, and what a resumed run keeps.
 
-A checkpoint notes how long such a file was when it was saved, and the checksum of that part: a run
-that goes on from it keeps exactly these bytes. Where they are not there any more, it keeps the
-lines that can be read, each once and in order, and says so.
+A checkpoint notes how long such a file was when it was saved, and at the checkpoints before, each
+with the checksum of that part: a run that goes on from it keeps exactly these bytes. Where they are
+not there any more, it keeps as many lines as an earlier checkpoint vouches for, sets the file aside
+and says so.
 """
 
+import itertools
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
@@ -61,24 +63,47 @@ def read(file: Path) -> list[dict[str, Any]]:
     return [line for _, line in _lines(content) if line is not None]
 
 
+def marks(noted: Any) -> list[Mark]:
+    """Return the marks in a checkpoint's notes of a file; earlier versions noted one alone."""
+    if noted and isinstance(noted[0], int):
+        noted = [noted]
+    return [Mark(*each) for each in noted or ()]
+
+
 def cut_back(
-    file: Path, keep: Callable[[dict[str, Any]], bool], noted: Mark | None = None
+    file: Path, keep: Callable[[dict[str, Any]], bool], noted: Sequence[Mark] = ()
 ) -> str | None:
     """Drop the lines that a resumed run will write again.
 
     Args:
         file: metrics.jsonl or flow.jsonl.
-        keep: whether a line stays.
-        noted: what of the file stays, as the checkpoint noted it.
+        keep: whether a line stays, where no checkpoint noted what does.
+        noted: the file at the checkpoints, as the last of them noted it; that one's comes last.
 
     Returns:
-        What is wrong with the part that stays, as a line, or None.
+        What is wrong with the part that should stay, as a line, or None.
     """
     content = file.read_bytes() if file.exists() else b""
-    if noted is not None and noted.begins(content):
-        if len(content) > noted.length:
-            _write(file, content[: noted.length])
+    if noted and noted[-1].begins(content):
+        if len(content) > noted[-1].length:
+            _write(file, content[: noted[-1].length])
         return None
+    mended, lost = _mended(content, keep)
+    if not noted:
+        if content:
+            _write(file, mended)
+        return f"{lost} of its lines are damaged or doubled, and left out" if lost else None
+    stays = next((mark for mark in reversed(noted) if mark.begins(mended)), Mark(0, 0))
+    mended, aside = mended[: stays.length], ""
+    if content:
+        aside = f"; {_set_aside(file, content).name} has what it was"
+        _write(file, mended)
+    count = mended.count(b"\n")
+    return f"it is not what it was at the checkpoint; its first {count} lines are kept{aside}"
+
+
+def _mended(content: bytes, keep: Callable[[dict[str, Any]], bool]) -> tuple[bytes, int]:
+    """Return the lines that are whole, each once and in order, and how many are not."""
     kept: list[bytes] = []
     seen: set[Any] = set()
     last, lost = 0, 0
@@ -94,13 +119,15 @@ def cut_back(
                 kept.append(raw)
                 seen.add(key)
                 last = line["step"]
-    if content:
-        _write(file, b"".join(raw + b"\n" for raw in kept))
-    left_out = f"{lost} of its lines are damaged or doubled, and left out"
-    if noted is None:
-        return left_out if lost else None
-    what = left_out if lost else "some may be missing"
-    return f"it is not what it was at the checkpoint; {len(kept)} lines are kept, {what}"
+    return b"".join(raw + b"\n" for raw in kept), lost
+
+
+def _set_aside(file: Path, content: bytes) -> Path:
+    """Keep what a damaged file holds under another name; return it."""
+    names = (f"{file.name}.damaged-{number}" for number in itertools.count(1))
+    aside = next(file.with_name(name) for name in names if not file.with_name(name).exists())
+    _write(aside, content)
+    return aside
 
 
 def _lines(content: bytes) -> Iterator[tuple[bytes, dict[str, Any] | None]]:

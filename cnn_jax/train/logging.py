@@ -5,7 +5,7 @@ Nothing else logs.
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,10 +25,10 @@ EMA = "_ema"  # behind a split's name: of the averaged network
 read_metrics = appended.read
 
 
-def cut_back(file: Path, step: int, noted: Mark | None = None) -> str | None:
+def cut_back(file: Path, step: int, noted: Sequence[Mark] = ()) -> str | None:
     """Drop what a resumed run will write again: lines after ``step`` and the end's test line.
 
-    ``noted`` is what the checkpoint says of the file. Returns what is wrong with it, or None.
+    ``noted`` are the marks that the checkpoint has of the file. Returns what is wrong, or None.
     """
     return appended.cut_back(
         file,
@@ -37,7 +37,7 @@ def cut_back(file: Path, step: int, noted: Mark | None = None) -> str | None:
     )
 
 
-def cut_flow_back(file: Path, step: int, noted: Mark | None = None) -> str | None:
+def cut_flow_back(file: Path, step: int, noted: Sequence[Mark] = ()) -> str | None:
     """Drop what a run resumed at ``step`` will measure again: lines of that step and later ones.
 
     As ``cut_back``.
@@ -58,11 +58,17 @@ class RunLog:
         batch_size: int,
         writers: Sequence[Writer] = (),
         silent: bool = False,
+        noted: Mapping[str, Any] | None = None,
     ):
-        """Open the log at ``step``; ``silent``: write and show nothing, another process does."""
+        """Open the log at ``step``.
+
+        ``silent``: write and show nothing, another process does. ``noted`` is what the checkpoint
+        that the run goes on from says of the files, by name.
+        """
         self._total, self._batch_size, self._writers = total, batch_size, writers
         self._silent = silent
-        self._files = [] if silent else [_Appending(each) for each in (file, flow_file) if each]
+        files = [] if silent else [each for each in (file, flow_file) if each]
+        self._files = [_Appending(each, (noted or {}).get(each.name)) for each in files]
         self._meter = Meter(step)
         self._bar = Bar(TRAIN, step, total) if on_terminal() and not silent else None
 
@@ -102,9 +108,9 @@ class RunLog:
             for file in self._files[1:]:
                 file.append({"step": step} | gradient_flow.line(flow))
 
-    def marks(self) -> dict[str, list[int]]:
-        """Return what a checkpoint notes of the files: name -> ``Mark``."""
-        return {file.name: list(file.mark) for file in self._files}
+    def marks(self) -> dict[str, list[list[int]]]:
+        """Return what a checkpoint notes of the files: name -> a mark for it and each before."""
+        return {file.name: [list(mark) for mark in file.marks()] for file in self._files}
 
     def progress(self, step: int, loss: float) -> None:
         """Show how far training is; ``step`` is finished."""
@@ -135,8 +141,10 @@ class RunLog:
 class _Appending:
     """A file that lines of JSON are appended to; made with the first one."""
 
-    def __init__(self, file: Path):
+    def __init__(self, file: Path, noted: Any = None):
         self.name, self.mark = file.name, appended.mark(file)
+        content = file.read_bytes() if file.exists() else b""
+        self._marks = [each for each in appended.marks(noted) if each.begins(content)]
         self._path = file
         self._file: int | None = None
 
@@ -152,6 +160,12 @@ class _Appending:
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self._path)) from None
         self.mark = self.mark.longer(content)
+
+    def marks(self) -> Sequence[Mark]:
+        """Return the file's beginnings at the checkpoints, one that is being made included."""
+        if self.mark not in self._marks:
+            self._marks.append(self.mark)
+        return self._marks
 
     def close(self) -> None:
         """Close the file."""

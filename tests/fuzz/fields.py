@@ -29,7 +29,7 @@ from cnn_jax import models
 from cnn_jax.runs.experiment import assemble, complete
 from cnn_jax.runs.inference import place
 from cnn_jax.runs.initialise import with_regime
-from cnn_jax.runs.programs import Programs
+from cnn_jax.runs.programs import Programs, check_batch
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train import compilation
 from cnn_jax.train.clock import Clock
@@ -155,7 +155,9 @@ def _needs_a_run(case: Case) -> bool:
 def _two_steps(config: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Train as a run does, without its folder, twice; return the states' bits and the metrics."""
     with jax.enable_x64(config.train.precision == "float64"):
-        experiment, start = with_regime(assemble(config))
+        experiment = assemble(config)
+        check_batch(experiment)
+        experiment, start = with_regime(experiment)
         programs = Programs(experiment)
         data = place(experiment.parts["train"], programs.mesh)
         given = None if start is None else start.variables

@@ -100,10 +100,23 @@ def use_finished(folder: Path) -> Any:
         "evaluated": evaluate_run(run),
         "bits": bits(run),
         "predicted": [
-            {name: value for name, value in line.items() if name != "image"}
+            [(Name(one.get("class")), one["index"], one["probability"]) for one in line["classes"]]
             for line in predict(run, [folder / "image.jpg"])
         ],
     }
+
+
+@dataclasses.dataclass(eq=False)
+class Name:
+    """What a class is called. Without its name it is shown by its number, which is no other."""
+
+    name: str | None
+
+    def __eq__(self, other: object) -> bool:
+        """Names may be missing; none may differ."""
+        return isinstance(other, Name) and (
+            None in (self.name, other.name) or self.name == other.name
+        )
 
 
 def make_killed(folder: Path, seed: int) -> None:
@@ -354,7 +367,8 @@ def use_pictures(folder: Path) -> Any:
 
 
 KINDS = (
-    Kind("finished", 6, make_finished, use_finished, all_files),
+    # Not the picture: a JPEG has no checksum.
+    Kind("finished", 6, make_finished, use_finished, lambda folder: all_files(folder / "run")),
     Kind("killed", 4, make_killed, use_killed, all_files),
     Kind(
         *("prepared", 5, make_prepared, use_prepared),

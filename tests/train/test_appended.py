@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cnn_jax.train.appended import Mark, mark, read
+from cnn_jax.train.appended import Mark, mark, marks, read
 from cnn_jax.train.logging import RunLog, cut_back, cut_flow_back
 
 
@@ -16,18 +16,21 @@ LINES = [line(step, split) for step in (10, 20, 30) for split in ("train", "vali
 
 
 @pytest.fixture
-def file(tmp_path):
+def written(tmp_path):
     file = tmp_path / "metrics.jsonl"
     with RunLog(file, step=0, total=40, batch_size=4) as log:
         for each in LINES:
             metrics = {name: value for name, value in each.items() if name not in ("step", "split")}
             log.write(each["step"], each["split"], metrics)
-        assert Mark(*log.marks()["metrics.jsonl"]) == mark(file)
-    return file
+            noted = marks(log.marks()["metrics.jsonl"])  # a checkpoint after each line
+        assert noted[-1] == mark(file)
+        assert len(noted) == len(LINES)
+    return file, noted
 
 
-def test_what_the_checkpoint_knows_stays_byte_for_byte(file):
-    content, noted = file.read_bytes(), mark(file)
+def test_what_the_checkpoint_knows_stays_byte_for_byte(written):
+    file, noted = written
+    content = file.read_bytes()
     file.write_bytes(content + json.dumps(line(40)).encode() + b"\n" + b'{"step": 50, "sp')
     assert cut_back(file, 30, noted) is None
     assert file.read_bytes() == content
@@ -57,25 +60,49 @@ def cut(lines):
     return [*lines[:3], lines[3][:9]]
 
 
-@pytest.mark.parametrize("damage", [double, drop, garble, wrong_types, flip, cut])
-def test_damage_is_said_and_nothing_is_doubled(file, damage):
-    noted = mark(file)
-    lines = file.read_bytes().splitlines()
-    file.write_bytes(b"\n".join(damage(lines)))
+def others(lines):
+    return [each.replace(b"0.5", b"0.6") for each in lines]
+
+
+@pytest.mark.parametrize(
+    ("damage", "whole"),
+    [(double, 6), (drop, 1), (garble, 6), (wrong_types, 2), (flip, 2), (cut, 3), (others, 0)],
+)
+def test_after_damage_no_line_is_kept_that_no_checkpoint_vouches_for(written, damage, whole):
+    file, noted = written
+    damaged = b"\n".join(damage(file.read_bytes().splitlines()))
+    file.write_bytes(damaged)
     read(file)
-    said = cut_back(file, 30, noted)
-    assert said is not None
+    said = str(cut_back(file, 30, noted))
     assert "not what it was at the checkpoint" in said
-    steps = [(each["step"], each["split"]) for each in read(file)]
-    assert len(steps) == len(set(steps))
-    assert steps == [each for each in [(x["step"], x["split"]) for x in LINES] if each in steps]
+    assert f"first {whole} lines are kept" in said
+    assert read(file) == LINES[:whole]
+    assert "metrics.jsonl.damaged-1" in said
+    assert file.with_name("metrics.jsonl.damaged-1").read_bytes() == damaged
+    # What is noted from here on begins with what is left.
+    assert cut_back(file, 30, noted[:whole]) is None
+    with RunLog(file, step=0, total=40, batch_size=4, noted={file.name: noted}) as log:
+        log.write(30, "train", {"loss": 0.5})
+        assert log.marks()[file.name] == [*map(list, noted[:whole]), list(mark(file))]
 
 
 def test_a_log_that_is_gone_is_said(tmp_path):
-    assert "0 lines are kept" in str(cut_back(tmp_path / "metrics.jsonl", 30, Mark(100, 7)))
+    said = str(cut_back(tmp_path / "metrics.jsonl", 30, [Mark(100, 7)]))
+    assert "first 0 lines are kept" in said
+    assert "damaged-1" not in said
 
 
-def test_without_a_note_damaged_lines_are_counted_and_a_torn_last_one_is_no_damage(file):
+def test_the_one_mark_that_earlier_versions_noted_is_read(written):
+    file, noted = written
+    assert marks(list(noted[-1])) == [noted[-1]]
+    assert marks(None) == []
+    file.write_bytes(file.read_bytes() + b"{}")
+    assert cut_back(file, 30, marks(list(noted[-1]))) is None
+    assert mark(file) == noted[-1]
+
+
+def test_without_a_note_damaged_lines_are_counted_and_a_torn_last_one_is_no_damage(written):
+    file, _ = written
     content = file.read_bytes()
     file.write_bytes(content[:-9])
     assert cut_back(file, 30) is None
