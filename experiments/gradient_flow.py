@@ -19,11 +19,12 @@ from cnn_jax import inspection
 from cnn_jax.analysis import flow, pictures
 from cnn_jax.analysis.pictures import Chart
 from cnn_jax.config import Config
+from cnn_jax.data.dataset import TRAIN
 from cnn_jax.inspection.flowing import EXAMPLES, RECORDED, correlations, initial
 from cnn_jax.inspection.subject import Subject, pixels_of
 from cnn_jax.runs import run, workdir
 from cnn_jax.runs.experiment import load_config
-from cnn_jax.train.logging import TRAIN, read_metrics
+from cnn_jax.train.logging import read_metrics
 
 CONFIG = Path(__file__).parents[1] / "configs/resnet20_cifar10.py"
 

@@ -23,10 +23,10 @@ from cnn_jax import inspection
 from cnn_jax.analysis import pictures, shifts
 from cnn_jax.analysis.pictures import Chart
 from cnn_jax.config import Config
+from cnn_jax.data.dataset import TEST
 from cnn_jax.inspection.subject import pixels_of
 from cnn_jax.runs import run
 from cnn_jax.runs.experiment import load_config
-from cnn_jax.train.logging import TEST
 
 CONFIG = Path(__file__).parents[1] / "configs/lenet5_digits.py"
 KINDS = ("stride", "pool", "avg", "blur")

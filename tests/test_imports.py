@@ -16,7 +16,7 @@ FLOORS = [
     {"runtime"},
     {"ops"},
     {"nn"},
-    {"models", "data", "analysis"},
+    {"models", "data", "analysis", "tasks"},
     {"train"},
     {"transfer", "config"},
     {"runs"},
@@ -28,7 +28,8 @@ FLOORS = [
 # Rooms that may not know each other, both ways; neighbours on other floors may.
 APART = {
     *(("data", "models"), ("analysis", "models"), ("analysis", "data")),
-    *(("train", "models"), ("train", "data"), ("train", "analysis")),
+    *(("tasks", "models"), ("tasks", "data"), ("tasks", "analysis")),
+    *(("train", "models"), ("train", "analysis"), ("train", "config")),
 }
 
 # Library -> files, or packages with a slash, that import it.
@@ -75,7 +76,7 @@ DOORS = {
     "submitit": {"ablation/slurm.py"},  # when it is installed and asked for
     "faiss": {"inspection/image_search.py"},  # when it is installed and asked for
     "argparse": {"commands/", "ablation/command.py"},
-    "signal": {"train/loop.py", "ablation/runner.py", "ablation/worker.py"},
+    "signal": {"train/stopping.py", "train/trainer.py", "ablation/runner.py", "ablation/worker.py"},
     "time": {
         *("train/clock.py", "train/progress.py"),
         *("ablation/progress.py", "ablation/runner.py", "ablation/slurm.py", "ablation/timing.py"),

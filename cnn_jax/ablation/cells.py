@@ -16,11 +16,12 @@ from cnn_jax.ablation import finished
 from cnn_jax.ablation.plan import cell_config, read_config
 from cnn_jax.ablation.stored import CELLS, Cell, Plan
 from cnn_jax.config import to_json
+from cnn_jax.data.dataset import TEST
 from cnn_jax.runs import workdir
 from cnn_jax.runtime import json_file
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.runtime.json_file import UnreadableFileError
-from cnn_jax.train.logging import TEST, read_metrics
+from cnn_jax.train.logging import read_metrics
 
 REQUEST, FAILURE, LOG, LOCK = "cell.json", "failed.json", "log.txt", ".lock"
 GRADIENTS = "gradients.json"
@@ -146,7 +147,7 @@ def run(folders: Sequence[Path]) -> list[str]:
     from cnn_jax.ablation import gradients
     from cnn_jax.runs.lanes import train_lanes
     from cnn_jax.runs.run import train_and_evaluate
-    from cnn_jax.train.loop import DivergedError, StoppedError
+    from cnn_jax.train.stopping import DivergedError, StoppedError
 
     def train(wanted: Sequence[Request]) -> Sequence[Any]:
         made = [read_config(each["config"]) for each in wanted]

@@ -9,8 +9,8 @@ from cnn_jax import config as configs
 from cnn_jax.ablation.counting import Data
 from cnn_jax.ablation.study import Arm, Study
 from cnn_jax.config import Config
+from cnn_jax.data.dataset import TEST, VALIDATION
 from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.train.logging import TEST, VALIDATION
 
 
 def check_factor(arm: Arm, control: Config, own: Config) -> None:

@@ -98,7 +98,7 @@ def _run(
 
     from cnn_jax.ablation import plan as plans
     from cnn_jax.ablation import runner, slurm, tuning
-    from cnn_jax.train.loop import StoppedError
+    from cnn_jax.train.stopping import StoppedError
 
     parameters = None if flags.slurm is None else slurm.options(flags.slurm)
     preset = flags.preset or PRESETS[0]

@@ -17,14 +17,14 @@ import optax
 from cnn_jax import config as configs
 from cnn_jax.analysis import summarize
 from cnn_jax.config import Config
-from cnn_jax.data.parts import Part
-from cnn_jax.runs.experiment import Experiment, assemble, build_module
+from cnn_jax.data.dataset import fingerprint
+from cnn_jax.runs.experiment import assemble
 from cnn_jax.runs.initialise import given_variables
+from cnn_jax.runs.objects import build_module, total_steps
 from cnn_jax.runtime import json_file
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.runtime.json_file import UnreadableFileError
 from cnn_jax.train import compilation
-from cnn_jax.train.logging import TRAIN
 from cnn_jax.train.state import init_state
 
 PACKAGE = Path(__file__).parent.parent
@@ -46,21 +46,18 @@ class Data:
     @classmethod
     def load(cls, config: Config) -> "Data":
         """Read the data set that a config names."""
-        experiment = assemble(config)
-        digest = hashlib.sha256()
-        for name, part in experiment.parts.items():
-            digest.update(f"{name} {part.image_shape}".encode() + part.labels.tobytes())
-            kept = part.images if isinstance(part, Part) else part.rows
-            digest.update(np.ascontiguousarray(kept).data)
-        examples = len(experiment.parts[TRAIN])
-        classes = len(experiment.classes)
-        labels = {name: part.labels for name, part in experiment.parts.items()}
-        return cls(experiment.image_shape, classes, examples, digest.hexdigest()[:16], labels)
+        data = assemble(config).dataset
+        return cls(
+            data.train.image_shape,
+            len(data.classes),
+            len(data.train),
+            fingerprint(data.parts),
+            {name: part.labels for name, part in data.parts.items()},
+        )
 
     def steps(self, config: Config) -> int:
         """Return the optimizer updates of a run."""
-        parts: Any = {TRAIN: range(self.examples)}  # their number is all that is asked for
-        return Experiment(config, self.module(config), parts, ()).total_steps
+        return total_steps(config, self.examples)
 
     def module(self, config: Config) -> Any:
         """Return the network that a config describes, for these classes."""

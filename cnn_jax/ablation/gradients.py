@@ -12,12 +12,12 @@ import numpy as np
 import optax
 
 from cnn_jax.data import order
+from cnn_jax.data.dataset import TRAIN
 from cnn_jax.runs.experiment import assemble
 from cnn_jax.runs.run import load_run
 from cnn_jax.runtime import random_keys
+from cnn_jax.tasks.losses import cross_entropy
 from cnn_jax.train import compilation
-from cnn_jax.train.logging import TRAIN
-from cnn_jax.train.loss import cross_entropy
 from cnn_jax.train.state import init_state
 
 
@@ -54,7 +54,9 @@ def measure(folder: Path) -> dict[str, dict[str, float]]:
         part = experiment.parts[TRAIN]
         rows = np.asarray(order.permutation(config.seed, 0, len(part)))[: config.data.batch_size]
         dtype = experiment.dtype
-        images = experiment.scaled(jnp.asarray(np.stack([part.read(int(row)) for row in rows])))
+        images = experiment.preprocessing.scaled(
+            jnp.asarray(np.stack([part.read(int(row)) for row in rows]))
+        )
         labels = jnp.asarray(part.labels[rows])
         shape, seed = experiment.image_shape, random_keys.argument(config.seed)
 

@@ -10,8 +10,8 @@ from cnn_jax.ablation import series
 from cnn_jax.ablation.series import Along
 from cnn_jax.ablation.stored import ArmPlan, Plan
 from cnn_jax.ablation.verdicts import Outcomes, Verdict, error, in_points
+from cnn_jax.data.dataset import TRAIN, VALIDATION
 from cnn_jax.runtime.atomic_file import written
-from cnn_jax.train.logging import TRAIN, VALIDATION
 
 FORMATS = ("png", "svg")
 # Okabe and Ito's colours, told apart by colour-blind readers, then darker and lighter ones.

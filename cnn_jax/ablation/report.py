@@ -12,8 +12,8 @@ from cnn_jax.ablation.cells import Outcome
 from cnn_jax.ablation.left import read_cells
 from cnn_jax.ablation.stored import Plan
 from cnn_jax.ablation.verdicts import Outcomes, judge
+from cnn_jax.data.dataset import TEST, TRAIN, VALIDATION
 from cnn_jax.runs import workdir
-from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
 
 REPORT, RESULTS = "report.md", "results.csv"
 

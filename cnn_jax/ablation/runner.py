@@ -14,7 +14,7 @@ from pathlib import Path
 from cnn_jax.ablation import cells, worker
 from cnn_jax.ablation.progress import REFRESH, Progress, Unit, shown, units_to_do
 from cnn_jax.ablation.stored import Plan
-from cnn_jax.train.loop import StoppedError, signals
+from cnn_jax.train.stopping import StoppedError, signals
 
 
 def run_cells(folder: Path, plan: Plan, *, jobs: int = 1, retry: bool = False) -> None:

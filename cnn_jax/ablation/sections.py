@@ -19,7 +19,7 @@ from cnn_jax.ablation.verdicts import (
     errors,
     in_points,
 )
-from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
+from cnn_jax.data.dataset import TEST, TRAIN, VALIDATION
 
 METHOD = """\
 Differences are of errors, arm minus control, in percentage points; below zero the arm is better.

@@ -18,7 +18,7 @@ from cnn_jax.ablation.cells import Outcome
 from cnn_jax.ablation.stored import Plan
 from cnn_jax.ablation.study import Series
 from cnn_jax.ablation.verdicts import Outcomes, error, paired_errors
-from cnn_jax.train.logging import TEST
+from cnn_jax.data.dataset import TEST
 
 BETWEEN = 32  # places that are looked at between two numbers
 

@@ -19,7 +19,7 @@ from cnn_jax.ablation.stored import Plan
 from cnn_jax.runtime import json_file
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.runtime.json_file import UnreadableFileError
-from cnn_jax.train.loop import StoppedError, signals
+from cnn_jax.train.stopping import StoppedError, signals
 
 JOB, JOBS, SLURM = "job.json", "jobs", "slurm"
 LEAVE = 60.0  # seconds that cancelled jobs have to save

@@ -9,10 +9,10 @@ from typing import Any
 from cnn_jax.ablation.budget import Matched
 from cnn_jax.ablation.proof import Proof
 from cnn_jax.ablation.study import Series
+from cnn_jax.data.dataset import TEST, TRAIN, VALIDATION
 from cnn_jax.runtime import json_file
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.runtime.json_file import UnreadableFileError
-from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
 
 PLAN, CELLS = "plan.json", "cells"
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from cnn_jax import config as configs
 from cnn_jax.config import Config, set_field
+from cnn_jax.data.dataset import TEST, TRAIN, VALIDATION
 from cnn_jax.runs.experiment import complete
 from cnn_jax.runtime import ranges
 from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
 
 BUDGETS = ("params", "macs", "step_time")
 HELD = ("params", "macs", "steps", "order", "initial")

@@ -11,9 +11,9 @@ import numpy as np
 from cnn_jax import config as configs
 from cnn_jax.ablation.counting import Data
 from cnn_jax.config import Config
-from cnn_jax.runs import dispatch
-from cnn_jax.runs.experiment import Experiment
-from cnn_jax.train.state import init_state
+from cnn_jax.data.parts import Part
+from cnn_jax.runs import objects
+from cnn_jax.train import setup as setups
 
 ROUNDS, LEAST = 9, 0.05  # rounds of each; a round lasts at least so many seconds
 
@@ -36,22 +36,20 @@ def step_time_ratio(control: Config, data: Data) -> Callable[[Config], float]:
 
 def _stepper(config: Config, data: Data) -> Callable[[int], float]:
     """Return the function calls -> seconds a step over so many of them, compiled."""
-    steps = data.steps(config)
     config = configs.override(config, ())
-    module = data.module(config)
-    experiment = Experiment(config, module, {}, ())
-    config.train.steps = steps  # the schedule asks, and there are no examples here to count
-    optimizer = experiment.optimizer()
-    dtype = experiment.dtype
-    step = jax.jit(dispatch.train_step(experiment), donate_argnums=0)
+    module, size = data.module(config), config.data.batch_size
+    config.data.classes = data.classes
+    trainer = objects.trainer(config, module, data.steps(config))
+    blank = Part(np.zeros((1, *data.image_shape), np.uint8), np.zeros(1, np.int32))
+    half = (0.5,) * data.image_shape[2]
+    setup = setups.of(trainer, blank, (half, half), batch_size=size, total=1)
+    step = jax.jit(setup.train_step(), donate_argnums=0)
     rng = np.random.default_rng(0)
-    size = config.data.batch_size
     batch = {
-        "image": jnp.asarray(rng.standard_normal((size, *data.image_shape)), dtype),
+        "image": jnp.asarray(rng.standard_normal((size, *data.image_shape)), trainer.dtype),
         "label": jnp.asarray(rng.integers(data.classes, size=size), jnp.int32),
     }
-    mean, shape = config.optim.ema is not None, data.image_shape
-    begin = jax.jit(lambda: init_state(module, optimizer, shape, config.seed, dtype, ema=mean))
+    begin = jax.jit(setup.initial_state)
     held: list[Any] = [begin()]
 
     def run(calls: int) -> float:

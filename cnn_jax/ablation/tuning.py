@@ -15,8 +15,8 @@ from cnn_jax.ablation import cells
 from cnn_jax.ablation.plan import identity, read_config
 from cnn_jax.ablation.stored import ArmPlan, Candidate, Cell, Plan
 from cnn_jax.ablation.study import Study, set_field
+from cnn_jax.data.dataset import VALIDATION
 from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.train.logging import VALIDATION
 
 FOLDER = "tuning"  # beneath the study's; the candidates' cells
 

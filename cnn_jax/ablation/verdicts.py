@@ -9,8 +9,8 @@ from cnn_jax.ablation import stats
 from cnn_jax.ablation.cells import Outcome
 from cnn_jax.ablation.stats import ALPHA, Difference
 from cnn_jax.ablation.stored import Plan
+from cnn_jax.data.dataset import TEST
 from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.train.logging import TEST
 
 BETTER, WORSE, EQUIVALENT, INCONCLUSIVE = "better", "worse", "equivalent", "inconclusive"
 DIVERGED = "diverged"

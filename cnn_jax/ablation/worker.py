@@ -57,7 +57,7 @@ def main() -> int:
     take_share(int(sys.argv[1]), int(sys.argv[2]))
     prepare()
     from cnn_jax.ablation import cells
-    from cnn_jax.train.loop import StoppedError
+    from cnn_jax.train.stopping import StoppedError
 
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     requests: queue.SimpleQueue[str | None] = queue.SimpleQueue()

@@ -7,7 +7,6 @@ zoo's.
 
 import dataclasses
 import functools
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,13 +14,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from cnn_jax.nn.calling import mode
 from cnn_jax.runtime.errors import BadInputError
 
 
 def inference(module: nn.Module) -> dict[str, Any]:
     """Return the keyword arguments that a module's call takes in inference."""
-    takes_train = "train" in inspect.signature(type(module).__call__).parameters
-    return {"train": False} if takes_train else {}
+    return mode(module, train=False)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

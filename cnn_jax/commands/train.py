@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from cnn_jax.runs import experiment, workdir
     from cnn_jax.runs.run import train_and_evaluate
     from cnn_jax.runtime import distributed
-    from cnn_jax.train.loop import StoppedError
+    from cnn_jax.train.stopping import StoppedError
 
     distributed.start(
         arguments.coordinator,

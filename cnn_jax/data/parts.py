@@ -1,7 +1,6 @@
-"""What a source hands out: parts of a data set, in memory or read image by image."""
+"""Parts of a data set: in memory, or read image by image."""
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,16 +8,18 @@ import numpy as np
 
 from cnn_jax.data import decode
 from cnn_jax.data.decode import Box, View
-from cnn_jax.data.labels import UNLABELLED, check_labels
+from cnn_jax.data.labels import check_labels
 from cnn_jax.runtime.errors import BadInputError
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Images uint8 ``[N, H, W, C]`` with their labels int32 ``[N]``.
+    """Images ``[N, H, W, C]`` with their labels int32 ``[N]``.
+
+    Images are pixels, uint8, or any numbers, float32, which no constants are applied to.
 
     Raises:
-        BadInputError: they are not that, or a label is negative.
+        BadInputError: they are not that, a number is not finite, or a label is negative.
     """
 
     images: np.ndarray
@@ -27,12 +28,16 @@ class Part:
     def __post_init__(self):
         check_labels(self.labels, None, "a part of the data")
         images = self.images
-        if images.ndim != 4 or images.dtype != np.uint8 or len(images) != len(self.labels):
+        known = images.dtype in (np.uint8, np.float32)
+        if images.ndim != 4 or not known or len(images) != len(self.labels):
             raise BadInputError(
                 f"images of the type {images.dtype} and the shape {list(images.shape)} with "
-                f"{len(self.labels)} labels; uint8 [N, H, W, C] with N labels are a part of the "
-                "data"
+                f"{len(self.labels)} labels; uint8 or float32 [N, H, W, C] with N labels are a "
+                "part of the data"
             )
+        if images.dtype == np.float32 and not np.isfinite(images).all():
+            first = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))[0]
+            raise BadInputError(f"image {first} has numbers that are not finite (NaN or infinite)")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -108,71 +113,3 @@ class Stream:
         except ValueError as error:
             record = f"record {self.rows[row]} of {self.source}"
             raise BadInputError(f"{record} {error}; prepare the set again without it") from None
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """A data set: its parts, and the classes' names.
-
-    ``validation`` is what the set itself has to validate on, beside its test part. ``skipped`` are
-    the files that were left out, a line each or by reason; ``notes`` all that its user should be
-    told of the set, these included.
-    ``size`` is what the images were resized to, (height, width), before any subsampling.
-    ``mean`` and ``std`` are the constants to normalise by, a channel each, of pixels in 0..1;
-    None where neither this project nor the prepared set knows them.
-
-    Raises:
-        BadInputError: a part without examples or with a label that is no class, or less than two
-            classes.
-    """
-
-    train: Part | Stream
-    test: Part | Stream
-    classes: tuple[str, ...]
-    size: tuple[int, int]
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    skipped: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    validation: Part | Stream | None = None
-
-    def __post_init__(self):
-        if len(self.classes) < 2:
-            which = f"one class, {self.classes[0]!r}" if self.classes else "no classes"
-            raise BadInputError(f"the data have {which}; telling classes apart takes two")
-        for name, part in self._parts().items():
-            if not len(part):
-                raise BadInputError(f"the {name} part of the data has no examples")
-            check_labels(part.labels, len(self.classes), f"the {name} part of the data")
-
-    def _parts(self) -> dict[str, Part | Stream]:
-        held = {"train": self.train, "test": self.test}
-        return held if self.validation is None else held | {"validation": self.validation}
-
-    def only(self, names: Sequence[str]) -> "Source":
-        """Return the set with these of its classes alone, labelled in this order.
-
-        Raises:
-            BadInputError: a name that is no class of the set, or comes twice; or no example of a
-                part is of these classes.
-        """
-        for name in names:
-            if name not in self.classes:
-                near = difflib.get_close_matches(name, self.classes, n=1) or self.classes
-                raise BadInputError(f"data.only: no class is called {name!r}; {', '.join(near)} is")
-        if len(set(names)) < len(names):
-            raise BadInputError(f"data.only: {', '.join(names)} names a class twice")
-        relabelled = np.full(len(self.classes), UNLABELLED, np.int32)
-        relabelled[[self.classes.index(name) for name in names]] = np.arange(len(names))
-
-        def kept(part: Part | Stream, of: str) -> Part | Stream:
-            found = relabelled[part.labels]
-            rows = np.flatnonzero(found != UNLABELLED)
-            if not len(rows):
-                raise BadInputError(
-                    f"data.only: no example of the {of} part is of {', '.join(names)}"
-                )
-            return dataclasses.replace(part[rows], labels=found[rows])
-
-        parts: Any = {name: kept(part, name) for name, part in self._parts().items()}
-        return dataclasses.replace(self, classes=tuple(names), **parts)

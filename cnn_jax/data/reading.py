@@ -11,9 +11,10 @@ import tensorflow_datasets as tfds
 
 from cnn_jax.data import decode
 from cnn_jax.data.constants import KNOWN
+from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.decode import View
 from cnn_jax.data.labels import UNLABELLED, all_unlabelled, check_labels
-from cnn_jax.data.parts import Part, Source, Stream
+from cnn_jax.data.parts import Part, Stream
 from cnn_jax.data.prepare import cache, prepared
 from cnn_jax.data.prepare.prepared import Prepared
 from cnn_jax.data.prepare.shards import Records
@@ -61,7 +62,7 @@ class Wanted:
     original: bool = False
 
 
-def read(folder: Path, name: str, wanted: Wanted, classes: int | None = None) -> Source:
+def read(folder: Path, name: str, wanted: Wanted, classes: int | None = None) -> Dataset:
     """Return the data set that was prepared in ``folder``.
 
     Args:
@@ -112,7 +113,7 @@ def read(folder: Path, name: str, wanted: Wanted, classes: int | None = None) ->
         return Part(images[window], labels[window])
 
     mean, std = KNOWN.get(name.partition("/")[0], (held.mean, held.std))
-    return Source(
+    return Dataset(
         part(*train),
         part(*test),
         names,

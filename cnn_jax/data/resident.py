@@ -1,9 +1,8 @@
-"""Small sets live on the device: uint8 images, gathered, augmented and scaled inside jit."""
+"""Small sets live on the device: images are gathered, augmented and scaled inside jit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
@@ -12,18 +11,18 @@ from cnn_jax.data.parts import Part
 
 
 class Resident(struct.PyTreeNode):
-    """A part of a data set on the device: uint8 ``[N, H, W, C]`` and int32 ``[N]``."""
+    """A part of a data set on the device: images ``[N, H, W, C]`` and labels int32 ``[N]``."""
 
     images: jax.Array
     labels: jax.Array
 
+    @classmethod
+    def of(cls, part: Part, put: Callable[[np.ndarray], jax.Array]) -> "Resident":
+        """Copy a part to the devices, as ``put`` does it with an array."""
+        return cls(images=put(part.images), labels=put(part.labels))
+
     def __len__(self) -> int:
         return self.labels.shape[0]
-
-
-def place(part: Part, put: Callable[[np.ndarray], jax.Array]) -> Resident:
-    """Copy a part to the devices, as ``put`` does it with an array."""
-    return Resident(images=put(part.images), labels=put(part.labels))
 
 
 class Shuffled:
@@ -56,10 +55,3 @@ class Shuffled:
         """Return how many batches from ``step`` on the two orders hold; at least one."""
         _, offset = order.position(step, self._batch_size, self._n)
         return (2 * self._n - offset) // self._batch_size
-
-
-def scale(images: jax.Array, mean: Sequence[float], std: Sequence[float], dtype) -> jax.Array:
-    """Map pixels in 0..255 to ``dtype``, normalised by channel constants given in 0..1."""
-    kept = jnp.promote_types(dtype, jnp.float32)
-    centred = images.astype(kept) / 255 - jnp.asarray(mean, kept)
-    return (centred / jnp.asarray(std, kept)).astype(dtype)

@@ -31,9 +31,9 @@ import numpy as np
 from jax import export
 
 from cnn_jax import ops
-from cnn_jax.data import resident
+from cnn_jax.data import preprocessing
 from cnn_jax.runs import workdir
-from cnn_jax.runs.experiment import build_module, input_shape
+from cnn_jax.runs.objects import build_module, input_shape
 from cnn_jax.runs.restore import load_step
 from cnn_jax.runtime import archives, json_file
 from cnn_jax.runtime.atomic_file import written
@@ -113,7 +113,7 @@ def export_run(
 
     def predict(weights, images):
         variables = jax.tree.unflatten(structure, [weights[name] for name in order])
-        images = resident.scale(images, section.mean, section.std, config.train.precision)
+        images = preprocessing.scale(images, section.mean, section.std, config.train.precision)
         logits: Any = module.apply(variables, images, train=False)
         return {"logits": logits, "probabilities": jax.nn.softmax(logits)}
 

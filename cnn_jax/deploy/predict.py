@@ -10,11 +10,11 @@ import numpy as np
 
 from cnn_jax import config as configs
 from cnn_jax.config import Config
-from cnn_jax.data import decode, resident
+from cnn_jax.data import decode, preprocessing
 from cnn_jax.data.subsample import Subsample
 from cnn_jax.ops.geometry import pair
 from cnn_jax.runs import workdir
-from cnn_jax.runs.experiment import input_shape
+from cnn_jax.runs.objects import input_shape
 from cnn_jax.runs.restore import check_fits, load_step
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train.checkpoint import Step
@@ -142,7 +142,7 @@ def predict(
 
     @jax.jit
     def probabilities(variables, pixels):
-        images = resident.scale(pixels, section.mean, section.std, config.train.precision)
+        images = preprocessing.scale(pixels, section.mean, section.std, config.train.precision)
         logits: Any = module.apply(variables, images, train=False)
         return jax.nn.softmax(logits)
 

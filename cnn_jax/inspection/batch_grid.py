@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnn_jax.data.dataset import TRAIN
 from cnn_jax.data.stream import Batches
 from cnn_jax.runs.experiment import Experiment
+from cnn_jax.runtime import random_keys
 from cnn_jax.runtime.atomic_file import written
 from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.train.logging import TRAIN
 
 SHOWN = 64  # images at most, and a square of them
 SIDE = 1.3  # inches an image
@@ -31,12 +32,13 @@ def training_batch(experiment: Experiment, step: int = 0) -> dict[str, jax.Array
         config.data.batch_size,
         steps=experiment.total_steps,
         seed=config.seed,
-        window=experiment.window(),
+        window=experiment.preprocessing.window,
     )
     read = batches[step]
     places = jnp.arange(config.data.batch_size, dtype=jnp.uint32)
-    make = jax.jit(experiment.training_batch())
-    return make(jnp.int32(step), places, jnp.asarray(read["image"]), jnp.asarray(read["label"]))
+    make = jax.jit(experiment.preprocessing.training_batch())
+    images, labels = jnp.asarray(read["image"]), jnp.asarray(read["label"])
+    return make(jnp.int32(step), places, images, labels, random_keys.argument(config.seed))
 
 
 def draw(experiment: Experiment, folder: str | Path, step: int = 0) -> Path:

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from cnn_jax.analysis import flow, pictures
 from cnn_jax.analysis.pictures import Chart
 from cnn_jax.analysis.probe import Probe
+from cnn_jax.data.dataset import TRAIN
 from cnn_jax.inspection.subject import Subject, pixels_of, spread
 from cnn_jax.runtime.random_keys import Purpose, stream
-from cnn_jax.train.logging import TRAIN
-from cnn_jax.train.loss import cross_entropy
+from cnn_jax.tasks.losses import cross_entropy
 
 EXAMPLES, LINE = 128, 32
 SHOWN = 5  # steps of a recorded run

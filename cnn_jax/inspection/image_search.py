@@ -13,12 +13,12 @@ from rich.progress import track
 from cnn_jax.analysis import pictures
 from cnn_jax.analysis.embedding import embed, nearest, normalised, precision, without_self
 from cnn_jax.analysis.pictures import Panel
+from cnn_jax.data.dataset import TEST
 from cnn_jax.deploy.predict import read_images
 from cnn_jax.inspection import Subject
 from cnn_jax.inspection.image_index import FORMAT, About, Index, fingerprint, read_index
 from cnn_jax.inspection.subject import BATCH, colours, pixels_of
 from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.train.logging import TEST
 
 EXACT, FAISS = "exact", "faiss"
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from cnn_jax.analysis import pictures, reach, shifts
 from cnn_jax.analysis.pictures import HEAT, Chart, Panel
+from cnn_jax.data.dataset import TEST
 from cnn_jax.inspection import batch_grid
 from cnn_jax.inspection.subject import Subject, pixels_of, spread
 from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.train.logging import TEST
 
 
 def draw_receptive_field(subject: Subject, folder: Path) -> list[Path]:

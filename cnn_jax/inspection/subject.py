@@ -16,15 +16,17 @@ from cnn_jax.analysis.probe import Probe
 from cnn_jax.analysis.receptive_field import View
 from cnn_jax.analysis.summary import views
 from cnn_jax.config import Config
-from cnn_jax.data import resident
+from cnn_jax.data import preprocessing
+from cnn_jax.data.dataset import TEST
 from cnn_jax.data.parts import Part, Stream
 from cnn_jax.deploy.predict import read_images, sizes, with_data
 from cnn_jax.runs import workdir
-from cnn_jax.runs.experiment import Experiment, assemble, input_shape
+from cnn_jax.runs.experiment import Experiment, assemble
+from cnn_jax.runs.objects import input_shape
 from cnn_jax.runs.restore import load_step
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train.checkpoint import Step
-from cnn_jax.train.logging import TEST, read_metrics
+from cnn_jax.train.logging import read_metrics
 
 IMAGES = 6  # test images that are looked at unless files are given
 BATCH = 64
@@ -71,7 +73,7 @@ class Subject:
     def normalise(self, pixels: np.ndarray) -> jax.Array:
         """Return pixels as the network takes them, ``[N, H, W, C]``."""
         section = self.config.data
-        return resident.scale(jnp.asarray(pixels), section.mean, section.std, jnp.float32)
+        return preprocessing.scale(jnp.asarray(pixels), section.mean, section.std, jnp.float32)
 
     def visible(self, x: Any) -> np.ndarray:
         """Return normalised images ``[N, H, W, C]`` as colours ``[N, H, W, 3]`` in 0..1."""

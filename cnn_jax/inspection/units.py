@@ -7,8 +7,8 @@ import numpy as np
 from cnn_jax.analysis import deconvnet, maximise, pictures, reach
 from cnn_jax.analysis.pictures import Panel
 from cnn_jax.analysis.probe import unit_of
+from cnn_jax.data.dataset import TEST
 from cnn_jax.inspection.subject import Subject, around_grey, colours, pixels_of, spread
-from cnn_jax.train.logging import TEST
 
 
 def draw_deconvnet(subject: Subject, folder: Path) -> list[Path]:

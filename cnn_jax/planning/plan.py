@@ -14,16 +14,17 @@ from jax.sharding import AxisType, Mesh
 from cnn_jax import config as configs
 from cnn_jax import models
 from cnn_jax.config import Config
+from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.parts import Part
 from cnn_jax.ops.geometry import pair
 from cnn_jax.planning.collectives import collectives
 from cnn_jax.planning.topologies import CHIPS, Plan
-from cnn_jax.runs import dispatch
-from cnn_jax.runs.experiment import Experiment, build_module, input_shape
+from cnn_jax.runs.experiment import Experiment
 from cnn_jax.runs.initialise import with_regime
+from cnn_jax.runs.objects import build_module, input_shape
 from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.train import parallel
-from cnn_jax.train.logging import TRAIN
+from cnn_jax.train import dispatch, sharding
+from cnn_jax.train.setup import Setup
 from cnn_jax.train.state import TrainState
 
 _TOPOLOGY = re.compile(rf"({'|'.join(CHIPS)}):\d+x\d+(x\d+)?")
@@ -51,8 +52,9 @@ def plan(config: Config, topology: str) -> Plan:
             f"optim.accumulate={accumulate} do not divide; "
             f"take a multiple of {len(devices) * accumulate}"
         )
-    mesh = Mesh(np.array(devices), (parallel.AXIS,), axis_types=(AxisType.Auto,))
-    state, batch = _arguments(experiment, mesh)
+    mesh = Mesh(np.array(devices), (sharding.AXIS,), axis_types=(AxisType.Auto,))
+    setup = experiment.setup()
+    state, batch = _arguments(setup, mesh)
     facts: dict[str, Any] = {
         "topology": topology,
         "model": config.model.name,
@@ -68,8 +70,8 @@ def plan(config: Config, topology: str) -> Plan:
         "peak_flops": chip.flops,
     }
     try:
-        kept = jax.tree.map(lambda x: x.sharding, state), parallel.replicated(mesh)
-        step = jax.jit(_step(experiment), donate_argnums=0, out_shardings=kept)
+        kept = jax.tree.map(lambda x: x.sharding, state), sharding.replicated(mesh)
+        step = jax.jit(_step(setup), donate_argnums=0, out_shardings=kept)
         compiled = step.lower(state, batch).compile()
     except jax.errors.JaxRuntimeError as error:
         used, room = _exhausted(str(error))
@@ -145,38 +147,31 @@ def _experiment(config: Config) -> Experiment:
     images = np.broadcast_to(np.uint8(0), (n, *input_shape(config)))
     part = Part(images, np.broadcast_to(np.int32(0), (n,)))
     names = tuple(map(str, range(section.classes)))
-    experiment = Experiment(config, build_module(config), {TRAIN: part}, names)
-    experiment.training_batch()
-    return with_regime(experiment)[0]
+    data = Dataset(part, None, names, (height, width))
+    return with_regime(Experiment(config, build_module(config), data))[0]
 
 
-def _arguments(experiment: Experiment, mesh: Mesh) -> tuple[TrainState, dict[str, Any]]:
+def _arguments(setup: Setup, mesh: Mesh) -> tuple[TrainState, dict[str, Any]]:
     """Return state and batch as shapes with their shardings."""
 
     def placed(x: Any, sharding: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
 
-    n = experiment.config.data.batch_size
+    n = setup.batch_size
     batch = {
-        "image": jax.ShapeDtypeStruct((n, *experiment.image_shape), jnp.uint8),
+        "image": jax.ShapeDtypeStruct((n, *setup.preprocessing.image_shape), jnp.uint8),
         "label": jax.ShapeDtypeStruct((n,), jnp.int32),
     }
-    shapes = jax.eval_shape(experiment.initial_state)
-    layout = parallel.state_shardings(shapes, mesh, cut=experiment.config.train.shard_state)
-    over = parallel.batched(mesh)
+    shapes = jax.eval_shape(setup.initial_state)
+    layout = sharding.state_shardings(shapes, mesh, cut=setup.execution.shard_state)
+    over = sharding.batched(mesh)
     return jax.tree.map(placed, shapes, layout), jax.tree.map(lambda x: placed(x, over), batch)
 
 
-def _step(experiment: Experiment) -> Callable[[TrainState, Any], Any]:
+def _step(setup: Setup) -> Callable[[TrainState, Any], Any]:
     """Return training's step on a batch of pixels as they are stored: augment, scale, update."""
-    prepare = experiment.training_batch()
-    places = jnp.arange(experiment.config.data.batch_size, dtype=jnp.uint32)
-    update = dispatch.train_step(experiment)
-
-    def on_pixels(state, batch):
-        return update(state, prepare(state.step, places, batch["image"], batch["label"]))
-
-    return on_pixels
+    program = dispatch.on_pixels(setup, dispatch.Share(), setup.train_step, -1)
+    return lambda state, batch: program(state, batch["image"], batch["label"], setup.seed)
 
 
 def _per_chip(tree: Any) -> int:

@@ -23,7 +23,8 @@ from cnn_jax.runtime.free_memory import host_memory
 from cnn_jax.config import Config
 from cnn_jax.data import sources
 from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.runs.experiment import Experiment, build_module, input_shape
+from cnn_jax.runs.objects import build_module, input_shape
+from cnn_jax.runs.experiment import Experiment
 from cnn_jax.ops.geometry import pair
 from cnn_jax.train import optim
 
@@ -161,7 +162,7 @@ def check_config(config: Config) -> None:
 
 def check_experiment(experiment: Experiment) -> None:
     """Raise ``BadInputError`` where a run cannot fit, before anything is compiled."""
-    _check(experiment.config, experiment.module, experiment.optimizer(), 0)
+    _check(experiment.config, experiment.module, experiment.trainer().optimizer, 0)
 
 
 def _check(config: Config, module: nn.Module, optimizer: Any, data: int) -> None:

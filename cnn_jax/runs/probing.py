@@ -23,7 +23,7 @@ from cnn_jax.data.parts import Part, Stream
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.runs.experiment import Experiment, assemble
 from cnn_jax.runs.initialise import given_variables, source_digest
-from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
+from cnn_jax.data.dataset import TEST, TRAIN, VALIDATION
 from cnn_jax.train.state import init_state
 from cnn_jax.transfer.regimes import stages
 
@@ -125,7 +125,7 @@ def _variables(experiment: Experiment) -> Any:
 
 
 def _batches(experiment: Experiment, part: Part | Stream) -> Iterator[jax.Array]:
-    scaled = jax.jit(experiment.scaled)
+    scaled = jax.jit(experiment.preprocessing.scaled)
     for start in range(0, len(part), BATCH):
         rows = range(start, min(start + BATCH, len(part)))
         yield scaled(jnp.asarray(np.stack([part.read(row) for row in rows])))

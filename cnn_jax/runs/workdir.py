@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -15,13 +15,9 @@ from cnn_jax import config as configs
 from cnn_jax.runtime.atomic_file import written
 from cnn_jax.config import Config
 from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.train.appended import marks
-from cnn_jax.train.logging import cut_back, cut_flow_back
-from cnn_jax.train.progress import say
+from cnn_jax.train.folder import CHECKPOINTS, CURVES, FLOW, METRICS, PROFILE, RESULT
 
-CONFIG, METRICS, RESULT, CURVES = "config.json", "metrics.jsonl", "result.json", "curves.png"
-FLOW = "flow.jsonl"  # the gradient flow, where train.flow_every asks for it
-CHECKPOINTS, PROFILE, CLASSES = "checkpoints", "profile", "classes.json"
+CONFIG, CLASSES = "config.json", "classes.json"
 INIT = "init.json"  # what a run took from which source, and what trains
 PREDICTIONS = "predictions.npz"  # of the test set: label and predicted, int32 [N]
 
@@ -259,13 +255,3 @@ def create(workdir: Path, config: Config, classes: Sequence[str] | None = None) 
             write_classes(workdir, config, classes)
     except OSError as error:
         raise BadInputError(f"--workdir: {str(workdir)!r}: {error.strerror}") from None
-
-
-def cut_logs_back(workdir: Path, step: int, noted: Mapping[str, Any]) -> None:
-    """Drop the lines that a run resumed at ``step`` writes again; say what else of them is gone.
-
-    ``noted`` is what its checkpoint says of the files, by name.
-    """
-    for name, cut in ((METRICS, cut_back), (FLOW, cut_flow_back)):
-        if wrong := cut(workdir / name, step, marks(noted.get(name))):
-            say(f"{str(workdir / name)!r} was damaged: {wrong}")

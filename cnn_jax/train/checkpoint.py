@@ -84,14 +84,14 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(
-        self, step: int, state: TrainState, notes: dict[str, Any], metrics: dict[str, Any] | None
+        self, step: int, state: Any, notes: dict[str, Any], metrics: dict[str, Any] | None
     ) -> None:
         """Start saving; ``metrics`` are the validation's at this step, where there are any.
 
         Raises:
             SaveError: this save, or the one before, cannot be written.
         """
-        accuracy = None if metrics is None else metrics["accuracy"]
+        accuracy = None if metrics is None else metrics.get("accuracy")
         self._save(step, _split(state), notes, accuracy)
 
     def save_network(self, variables: Variables) -> None:
@@ -134,7 +134,7 @@ class Checkpoints:
             whole = [int(path.name) for path in self.folder.iterdir() if path.name.isdecimal()]
             raise SaveError(self.folder, max(whole, default=None), error) from error
 
-    def restore(self, like: TrainState) -> tuple[int, TrainState, dict[str, Any]] | None:
+    def restore(self, like: Any) -> tuple[int, Any, dict[str, Any]] | None:
         """Return (step, state, notes) of the newest whole checkpoint, or None if there is none.
 
         ``like`` gives shapes, types and shardings. Damaged checkpoints are reported on stderr and
@@ -154,10 +154,7 @@ class Checkpoints:
                 damaged[step] = f"checkpoint {step} is damaged ({first_line(error)})"
                 continue
             self._set_aside(damaged, step)
-            mean = loaded.get(EMA, {})
-            parts = loaded[TRAINING] | {"variables": loaded[NETWORK], "ema": mean.get("params", {})}
-            parts["ema_rest"] = {name: part for name, part in mean.items() if name != "params"}
-            return step, like.replace(**parts), notes
+            return step, _joined(like, loaded), notes
         if damaged:
             raise BadInputError(
                 f"{str(self.folder)!r}: no checkpoint is whole: " + "; ".join(damaged.values())
@@ -272,10 +269,23 @@ class Checkpoints:
                     self._accuracies[step] = accuracy
 
 
-def _split(state: TrainState) -> dict[str, Any]:
+def _split(state: Any) -> dict[str, Any]:
+    """Return the items that a state is kept in; one's own state is no network, but training."""
     rest = {name: getattr(state, name) for name in state.__dataclass_fields__}
+    if not isinstance(state, TrainState):
+        return {TRAINING: rest}
     trees = {NETWORK: rest.pop("variables")}
     if mean := state.averaged:
         trees[EMA] = mean
     del rest["ema"], rest["ema_rest"]
     return trees | {TRAINING: rest}
+
+
+def _joined(like: Any, items: dict[str, Any]) -> Any:
+    """Return the state that ``_split`` made items of, of the class of ``like``."""
+    parts = dict(items[TRAINING])
+    if isinstance(like, TrainState):
+        mean = items.get(EMA, {})
+        parts |= {"variables": items[NETWORK], "ema": mean.get("params", {})}
+        parts["ema_rest"] = {name: part for name, part in mean.items() if name != "params"}
+    return like.replace(**parts)

@@ -4,8 +4,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from cnn_jax.data.dataset import TEST, TRAIN, VALIDATION
 from cnn_jax.runtime.atomic_file import written
-from cnn_jax.train.logging import TEST, TRAIN, VALIDATION
 
 COLOURS = {TRAIN: "#8c8c8c", VALIDATION: "#0b6fa4", TEST: "#c2410c"}
 

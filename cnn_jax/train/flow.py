@@ -13,8 +13,10 @@ import optax
 from flax import struct
 
 from cnn_jax.nn.branches import SHORTCUTS
+from cnn_jax.nn.calling import mode
+from cnn_jax.tasks.task import Batch, Task
 from cnn_jax.train.state import TrainState
-from cnn_jax.train.step import Batch, make_train_step
+from cnn_jax.train.step import make_train_step
 
 Norms = dict[str, jax.Array]
 
@@ -29,21 +31,23 @@ class Flow(struct.PyTreeNode):
 
 
 def make_flow_step(
-    module: Any, optimizer: Any, *, axis: str | None = None, **how: Any
+    module: Any, task: Task, optimizer: Any, *, axis: str | None = None, **how: Any
 ) -> Callable[[TrainState, Batch], Flow]:
     """Return the measurement, (state, batch) -> norms of the update that the step would make.
 
     Arguments are those of ``make_train_step``; the step is taken, and all but norms thrown away.
     """
     noted: dict[str, Norms] = {}
-    step = make_train_step(module, _noting(optimizer, noted), axis=axis, **how)
+    step = make_train_step(module, task, _noting(optimizer, noted), axis=axis, **how)
 
     def flow(state: TrainState, batch: Batch) -> Flow:
         def sown(variables, image):
             names = [name for name in variables if name != "params"]
             rngs = {"dropout": jax.random.key(0)}
             asked = variables | {SHORTCUTS: {}}
-            found = module.apply(asked, image, train=True, rngs=rngs, mutable=[*names, SHORTCUTS])
+            mutable = [*names, SHORTCUTS]
+            training = mode(module, train=True)
+            found = module.apply(asked, image, rngs=rngs, mutable=mutable, **training)
             return found[1].get(SHORTCUTS, {})
 
         # Zeros to add to, of the right structure, for a batch that comes in parts.

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from cnn_jax.data.dataset import TEST, TRAIN
 from cnn_jax.runtime import json_file
 from cnn_jax.train import appended
 from cnn_jax.train import flow as gradient_flow
@@ -18,8 +19,6 @@ from cnn_jax.train.flow import Flow
 from cnn_jax.train.progress import Bar, Meter, on_terminal, say, words
 from cnn_jax.train.writers import Writer
 
-# Which split the lines of the loop speak of; the test set's line comes once, at the end.
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
 EMA = "_ema"  # behind a split's name: of the averaged network
 
 read_metrics = appended.read
@@ -50,7 +49,7 @@ class RunLog:
 
     def __init__(
         self,
-        file: Path,
+        file: Path | None,
         *,
         flow_file: Path | None = None,
         step: int,
@@ -60,7 +59,7 @@ class RunLog:
         silent: bool = False,
         noted: Mapping[str, Any] | None = None,
     ):
-        """Open the log at ``step``.
+        """Open the log at ``step``; without a file its lines are kept in memory.
 
         ``silent``: write and show nothing, another process does. ``noted`` is what the checkpoint
         that the run goes on from says of the files, by name.
@@ -69,6 +68,8 @@ class RunLog:
         self._silent = silent
         files = [] if silent else [each for each in (file, flow_file) if each]
         self._files = [_Appending(each, (noted or {}).get(each.name)) for each in files]
+        self._memory = file is None
+        self.lines: list[dict[str, Any]] = []  # in memory
         self._meter = Meter(step)
         self._bar = Bar(TRAIN, step, total) if on_terminal() and not silent else None
 
@@ -94,7 +95,11 @@ class RunLog:
             return
         for writer in self._writers:
             writer.write(step, split, metrics)
-        self._files[0].append({"step": step, "split": split} | metrics)
+        line = {"step": step, "split": split} | metrics
+        for file in self._files[:1]:
+            file.append(line)
+        if self._memory:
+            self.lines.append(line)
         text = f"step {step:>{len(str(self._total))}}/{self._total}  {split:<10}  {words(metrics)}"
         if self._bar:
             if split != TRAIN:  # the bar shows training
@@ -105,7 +110,7 @@ class RunLog:
     def write_flow(self, flows: Sequence[tuple[int, Flow]]) -> None:
         """Append what was measured of the gradient flow, by step, a line each."""
         for step, flow in flows:
-            for file in self._files[1:]:
+            for file in self._files[1:2]:
                 file.append({"step": step} | gradient_flow.line(flow))
 
     def marks(self) -> dict[str, list[list[int]]]:

@@ -9,40 +9,33 @@ import jax.numpy as jnp
 import optax
 from flax import traverse_util
 
+from cnn_jax.nn.calling import mode
 from cnn_jax.nn.context import Cut, cut
 from cnn_jax.runtime import random_keys
-from cnn_jax.train.loss import cross_entropy
-from cnn_jax.train.metrics import Sums, predictions, sums
+from cnn_jax.tasks.task import Batch, Task
 from cnn_jax.train.partial import Paths, merge, narrow, select, widen
 from cnn_jax.train.state import TrainState, Variables
-
-# image [N, H, W, C]; label int32 [N]; in training perhaps target [N, classes], which the loss then
-# takes instead of the label; in evaluation mask bool [N].
-Batch = dict[str, jax.Array]
 
 
 def make_train_step(
     module: nn.Module,
+    task: Task,
     optimizer: optax.GradientTransformationExtraArgs,
     *,
     seed: int | jax.Array,
-    label_smoothing: float = 0.0,
     accumulate: int = 1,
     stat_batch: int | None = None,
     ema: float | None = None,
     axis: str | None = None,
     trained: Paths | None = None,
-) -> Callable[[TrainState, Batch], tuple[TrainState, Sums]]:
+) -> Callable[[TrainState, Batch], tuple[TrainState, Any]]:
     """Return the step: one update by the gradient of the batch's mean loss.
-
-    Logits of auxiliary heads are added to the loss with the module's ``AUX_WEIGHTS``; metrics are
-    those of the network's own logits, their loss included.
 
     Args:
         module: the network.
-        optimizer: as ``make_optimizer`` returns it.
+        task: what it learns: the loss, and the metrics that the step returns beside the state.
+        optimizer: an optax transformation that takes further arguments.
         seed: of the run, for dropout.
-        label_smoothing: of the loss.
         accumulate: go through the batch in so many parts, one after the other, and add up their
             gradients: the same update in less memory, up to rounding. BatchNorm then normalises
             each part by itself and updates its running statistics with each. Part i has examples
@@ -56,93 +49,128 @@ def make_train_step(
             and their statistics stay. Dropout works wherever the network has it. The optimizer's
             state may be that of more parameters; what is not trained keeps its own.
     """
+    training = mode(module, train=True)
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Any]:
         params = state.variables["params"]
         rest = {name: value for name, value in state.variables.items() if name != "params"}
         dropout = jax.random.fold_in(
             random_keys.stream(seed, random_keys.Purpose.DROPOUT), state.step
         )
-        positions = jnp.arange(batch["label"].shape[0], dtype=jnp.int32)
-        if axis is not None:
-            positions += jax.lax.axis_index(axis) * batch["label"].shape[0]
 
         def loss_fn(learned: Any, rest: Any, part: Batch, positions: jax.Array):
             with cut(Cut(positions, stat_batch, axis, trained)):
                 outputs, updated = module.apply(
                     {"params": merge(params, learned), **rest},
                     part["image"],
-                    train=True,
                     rngs={"dropout": dropout},
                     mutable=list(rest),
+                    **training,
                 )
-            logits, *heads = outputs if isinstance(outputs, tuple) else (outputs,)
-            labels, targets = part["label"], part.get("target")
-            losses = cross_entropy(logits, labels, label_smoothing, targets)
-            total = losses
-            weights = getattr(module, "AUX_WEIGHTS", ()) if heads else ()
-            for weight, head in zip(weights, heads, strict=True):
-                total += weight * cross_entropy(head, labels, label_smoothing, targets)
-            measured = sums(losses, logits, labels, jnp.ones(labels.shape, bool))
-            return jnp.mean(total), (updated, measured)
+            losses = task.loss(outputs, part)
+            return jnp.mean(losses), (updated, task.metrics(outputs, part, train=True))
 
-        def gradient(learned: Any):
-            """Return the batch's gradient, mean loss, updated statistics and metrics."""
-            compute = jax.value_and_grad(loss_fn, has_aux=True)
-            if accumulate == 1:
-                (loss, (updated, measured)), grads = compute(learned, rest, batch, positions)
-            else:
-                parts = jax.tree.map(lambda x: _parts(x, accumulate), (batch, positions))
-
-                def add(carry, part):
-                    grads, loss, rest, measured = carry
-                    (one, (rest, new)), more = compute(learned, rest, *part)
-                    grads = jax.tree.map(jnp.add, grads, more)
-                    return (grads, loss + one, rest, measured + new), None
-
-                first = jax.tree.map(lambda x: x[0], parts)
-                shapes = jax.eval_shape(compute, learned, rest, *first)
-                (loss, (_, measured)), grads = jax.tree.map(
-                    lambda x: jnp.zeros(x.shape, x.dtype), shapes
-                )
-                (grads, loss, updated, measured), _ = jax.lax.scan(
-                    add, (grads, loss, rest, measured), parts
-                )
-                grads, loss = jax.tree.map(lambda x: x / accumulate, (grads, loss))
-            if axis is not None:
-                grads, loss = jax.lax.pmean((grads, loss), axis)
-                measured = jax.lax.psum(measured, axis)
-            return grads, loss, updated, measured
-
+        examples = batch["image"].shape[0]
+        positions = jnp.arange(examples, dtype=jnp.int32)
+        if axis is not None:
+            positions += jax.lax.axis_index(axis) * examples
+        gradient = _over_devices(_in_parts(loss_fn, accumulate), axis)
         learned = select(params, trained)
-        grads, loss, updated, measured = gradient(learned)
+        (loss, (updated, measured)), grads = gradient(learned, rest, batch, positions)
         updates, opt_state = optimizer.update(
             grads,
             narrow(optimizer, state.opt_state, learned),
             learned,
-            error=1 - measured.correct / measured.examples,
-            grad_fn=lambda learned, _: gradient(learned)[0],
+            error=_error(measured),
+            grad_fn=lambda learned, _: gradient(learned, rest, batch, positions)[1],
         )
         learned = optax.apply_updates(learned, updates)
-        mean, mean_rest = state.ema, state.ema_rest
-        if ema is not None:
-            mean = optax.incremental_update(learned, select(mean, trained), 1 - ema)
-            mean = merge(state.ema, mean)
-            mean_rest = _averaged(updated, mean_rest, ema, trained)
-        done = state.step + 1
-        bad = (state.bad_step < 0) & ~jnp.isfinite(loss)
-        state = TrainState(
-            step=done,
-            variables={"params": merge(params, learned), **updated},
-            opt_state=widen(state.opt_state, opt_state),
-            ema=mean,
-            ema_rest=mean_rest,
-            window=state.window + measured,
-            bad_step=jnp.where(bad, done, state.bad_step),
-        )
-        return state, measured
+        return _after(state, learned, updated, opt_state, loss, measured, ema, trained), measured
 
     return step
+
+
+# As jax.value_and_grad returns it with has_aux: ((loss, (updated, metrics)), gradient).
+_Gradient = Callable[..., tuple[tuple[jax.Array, tuple[Any, Any]], Any]]
+
+
+def _in_parts(loss_fn: Callable[..., Any], count: int) -> _Gradient:
+    """Return the function (parameters, statistics, batch, positions) -> gradient of the mean loss.
+
+    The batch is gone through in ``count`` parts, each with the statistics that the one before left.
+    """
+    compute: _Gradient = jax.value_and_grad(loss_fn, has_aux=True)
+    if count == 1:
+        return compute
+
+    def gradient(learned: Any, rest: Any, batch: Batch, positions: jax.Array):
+        parts = jax.tree.map(lambda x: _parts(x, count), (batch, positions))
+
+        def add(carry, part):
+            grads, loss, rest, measured = carry
+            (one, (rest, new)), more = compute(learned, rest, *part)
+            grads = jax.tree.map(jnp.add, grads, more)
+            return (grads, loss + one, rest, measured + new), None
+
+        first = jax.tree.map(lambda x: x[0], parts)
+        shapes = jax.eval_shape(compute, learned, rest, *first)
+        (loss, (_, measured)), grads = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        (grads, loss, updated, measured), _ = jax.lax.scan(
+            add, (grads, loss, rest, measured), parts
+        )
+        grads, loss = jax.tree.map(lambda x: x / count, (grads, loss))
+        return (loss, (updated, measured)), grads
+
+    return gradient
+
+
+def _over_devices(gradient: _Gradient, axis: str | None) -> _Gradient:
+    """Return the gradient of a batch whose shares lie on the devices of a mapped axis."""
+    if axis is None:
+        return gradient
+
+    def whole(*args: Any):
+        (loss, (updated, measured)), grads = gradient(*args)
+        grads, loss = jax.lax.pmean((grads, loss), axis)
+        return (loss, (updated, jax.lax.psum(measured, axis))), grads
+
+    return whole
+
+
+def _error(measured: Any) -> jax.Array:
+    """Return the share of a batch that the network gets wrong, for a warm-up by the error."""
+    if not hasattr(measured, "correct"):
+        return jnp.full((), jnp.nan)
+    return 1 - measured.correct / measured.examples
+
+
+def _after(
+    state: TrainState,
+    learned: Any,
+    updated: Variables,
+    opt_state: optax.OptState,
+    loss: jax.Array,
+    measured: Any,
+    ema: float | None,
+    trained: Paths | None,
+) -> TrainState:
+    """Return the state after an update of the parameters that are trained."""
+    mean, mean_rest = state.ema, state.ema_rest
+    if ema is not None:
+        mean = optax.incremental_update(learned, select(mean, trained), 1 - ema)
+        mean = merge(state.ema, mean)
+        mean_rest = _averaged(updated, mean_rest, ema, trained)
+    done = state.step + 1
+    bad = (state.bad_step < 0) & ~jnp.isfinite(loss)
+    return TrainState(
+        step=done,
+        variables={"params": merge(state.variables["params"], learned), **updated},
+        opt_state=widen(state.opt_state, opt_state),
+        ema=mean,
+        ema_rest=mean_rest,
+        window=state.window + measured,
+        bad_step=jnp.where(bad, done, state.bad_step),
+    )
 
 
 def _averaged(new: Variables, mean: Variables, decay: float, trained: Paths | None) -> Variables:
@@ -173,18 +201,18 @@ def _parts(x: jax.Array, count: int) -> jax.Array:
     return jnp.swapaxes(x.reshape(x.shape[0] // count, count, *x.shape[1:]), 0, 1)
 
 
-def make_eval_step(module: nn.Module) -> Callable[[Variables, Batch], tuple[Sums, jax.Array]]:
-    """Return the evaluation of a batch: sums over the examples that its mask lets through.
+def make_eval_step(
+    module: nn.Module, task: Task
+) -> Callable[[Variables, Batch], tuple[Any, jax.Array]]:
+    """Return the evaluation of a batch: the task's sums over what its mask lets through.
 
-    And the predicted classes of all of them, int32 ``[N]``, -1 where the network gives a NaN.
+    And its predictions of all of them, classes int32 ``[N]`` for a classification.
     """
+    inference = mode(module, train=False)
 
-    def step(variables: Variables, batch: Batch) -> tuple[Sums, jax.Array]:
-        logits = module.apply(variables, batch["image"], train=False)
-        assert isinstance(logits, jax.Array)
-        losses = cross_entropy(logits, batch["label"])
-        measured = sums(losses, logits, batch["label"], batch["mask"])
-        return measured, predictions(logits)
+    def step(variables: Variables, batch: Batch) -> tuple[Any, jax.Array]:
+        outputs = module.apply(variables, batch["image"], **inference)
+        return task.metrics(outputs, batch, train=False), task.predictions(outputs)
 
     return step
 

@@ -97,11 +97,11 @@ def cifar_like() -> Callable[[], int]:
     part = experiment.parts["train"]
     assert isinstance(part, Part)
     images, labels = jnp.asarray(part.images), jnp.asarray(part.labels)
-    make, places = experiment.training_batch(), jnp.arange(BATCH, dtype=jnp.uint32)
+    make, places = experiment.preprocessing.training_batch(), jnp.arange(BATCH, dtype=jnp.uint32)
 
     @jax.jit
     def batch(images, labels, rows, step):
-        return make(step, places, images[rows], labels[rows])["image"]
+        return make(step, places, images[rows], labels[rows], 0)["image"]
 
     shuffled = resident.Shuffled(0, len(part), BATCH)
 

@@ -31,7 +31,8 @@ tune_malloc()  # as the command does, before jax is imported
 
 import cnn_jax  # noqa: E402
 from cnn_jax.config import base_config  # noqa: E402
-from cnn_jax.train.logging import TRAIN, RunLog  # noqa: E402
+from cnn_jax.data.dataset import TRAIN  # noqa: E402
+from cnn_jax.train.logging import RunLog  # noqa: E402
 
 # network: (batch, image side, steps of a repeat)
 CASES = {"lenet5": (256, 32, 200), "resnet20": (128, 32, 20), "resnet50": (16, 224, 4)}

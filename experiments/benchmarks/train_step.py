@@ -94,6 +94,7 @@ def jax_step(name: str, side: str, precision: str):
     from cnn_jax import models, ops
     from cnn_jax.data.prepare.cache import cache_dir
     from cnn_jax.ops.cpu import build_onednn
+    from cnn_jax.tasks import Classification
     from cnn_jax.train import optim, schedules, state
     from cnn_jax.train.step import make_train_step
 
@@ -111,7 +112,8 @@ def jax_step(name: str, side: str, precision: str):
         rate = schedules.make_schedule("constant", learning_rate=RATE, total_steps=1)
         optimizer = optim.make_optimizer("sgd", rate, momentum=MOMENTUM, weight_decay=DECAY)
         start = jax.jit(lambda: state.init_state(module, optimizer, images.shape[1:], 0, dtype))()
-        update = make_train_step(module, optimizer, seed=0)
+        task = Classification(classes, aux_weights=getattr(module, "AUX_WEIGHTS", ()))
+        update = make_train_step(module, task, optimizer, seed=0)
         context = contextlib.nullcontext
         if side == "native":
             build_onednn.load(cache_dir() / "native")

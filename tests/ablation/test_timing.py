@@ -5,7 +5,7 @@ from jax.experimental import io_callback
 
 from cnn_jax.ablation import timing
 from cnn_jax.ablation.counting import Data
-from cnn_jax.runs import dispatch
+from cnn_jax.train.setup import Setup
 from tests.ablation import tiny
 
 
@@ -29,11 +29,11 @@ def clock(monkeypatch) -> Clock:
     """Replace the clock, and count the steps that are really run: a second for each hidden unit."""
     made = Clock()
     monkeypatch.setattr(timing, "time", made)
-    real = dispatch.train_step
+    real = Setup.train_step
 
-    def counted(experiment):
-        step = real(experiment)
-        width = experiment.config.model.hidden[0]
+    def counted(setup):
+        step = real(setup)
+        width = setup.module.hidden[0]
 
         def tell(loss) -> None:
             made.calls.append(width)
@@ -46,7 +46,7 @@ def clock(monkeypatch) -> Clock:
 
         return wrapped
 
-    monkeypatch.setattr(dispatch, "train_step", counted)
+    monkeypatch.setattr(Setup, "train_step", counted)
     return made
 
 

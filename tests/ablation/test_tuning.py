@@ -7,10 +7,10 @@ import pytest
 
 from cnn_jax.ablation import account, cells, tuning
 from cnn_jax.ablation.plan import Plan, cell_config, work_out
-from cnn_jax.data.parts import Source
+from cnn_jax.data.dataset import TEST, Dataset
 from cnn_jax.runs import experiment
 from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.train.logging import TEST, read_metrics
+from cnn_jax.train.logging import read_metrics
 from tests.ablation import tiny
 
 RATES = (1e-9, 0.05)  # the first learns nothing
@@ -46,7 +46,7 @@ def test_each_arm_takes_its_best_on_validation_data_and_none_reads_the_test_set(
     plan = work_out(study, tmp_path, preset="smoke", command="")
     load = experiment.sources.load
 
-    def shut(*args, **kwargs) -> Source:
+    def shut(*args, **kwargs) -> Dataset:
         source = load(*args, **kwargs)  # which checks all labels: from here on nothing reads them
         object.__setattr__(source, "test", Shut())
         return source

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.decode import View
 from cnn_jax.data.labels import check_labels
-from cnn_jax.data.parts import Part, Source, Stream
+from cnn_jax.data.parts import Part, Stream
 from cnn_jax.runtime.errors import BadInputError
 
 
@@ -23,8 +24,8 @@ def part(labels, stream: bool = False) -> Part | Stream:
     return Part(images(len(labels)), labels)
 
 
-def three(parts: dict[str, Part | Stream]) -> Source:
-    return Source(parts["train"], parts["test"], ("a", "b", "c"), (2, 2))
+def three(parts: dict[str, Part | Stream]) -> Dataset:
+    return Dataset(parts["train"], parts["test"], ("a", "b", "c"), (2, 2))
 
 
 BAD = [
@@ -47,11 +48,16 @@ def test_a_part_has_labels_that_are_labels(labels, line, stream):
     assert "\n" not in str(caught.value)
 
 
-def test_a_part_is_uint8_images_with_a_label_each():
+def test_a_part_is_pixels_or_finite_numbers_with_a_label_each():
     labels = np.array([0, 1], np.int32)
-    for wrong in (images(3), images(2)[..., 0], images(2).astype(np.float32)):
-        with pytest.raises(BadInputError, match=r"uint8 \[N, H, W, C\] with N labels"):
+    for wrong in (images(3), images(2)[..., 0], images(2).astype(np.int16)):
+        with pytest.raises(BadInputError, match=r"uint8 or float32 \[N, H, W, C\] with N labels"):
             Part(wrong, labels)
+    numbers = images(2).astype(np.float32)
+    assert len(Part(numbers, labels)) == 2
+    numbers[1, 0, 0, 0] = np.nan
+    with pytest.raises(BadInputError, match="image 1 has numbers that are not finite"):
+        Part(numbers, labels)
     with pytest.raises(BadInputError, match="3 records with 2 labels"):
         Stream([], np.arange(3), labels, View((2, 2), grey=True))
 
@@ -73,7 +79,7 @@ def test_a_source_has_labels_that_are_its_classes(stream, where):
 @pytest.mark.parametrize(("classes", "line"), [((), "no classes"), (("a",), "one class, 'a'")])
 def test_one_class_is_nothing_to_tell_apart(classes, line):
     with pytest.raises(BadInputError, match=f"the data have {line}; telling classes apart"):
-        Source(part([0, 0]), part([0]), classes, (2, 2))
+        Dataset(part([0, 0]), part([0]), classes, (2, 2))
 
 
 @given(st.data())
@@ -84,7 +90,7 @@ def test_classes_that_are_left_out_join_no_other(data):
     test = data.draw(st.lists(number, min_size=1, max_size=20))
     chosen = data.draw(st.lists(st.sampled_from(names), min_size=2, unique=True))
     stream = data.draw(st.booleans())
-    source = Source(part(train, stream), part(test, stream), names, (2, 2))
+    source = Dataset(part(train, stream), part(test, stream), names, (2, 2))
     wanted = {
         where: [
             (row, chosen.index(names[label]))
@@ -106,7 +112,7 @@ def test_classes_that_are_left_out_join_no_other(data):
 
 
 def test_a_class_cannot_be_kept_twice():
-    source = Source(part([0, 1]), part([0]), ("a", "b"), (2, 2))
+    source = Dataset(part([0, 1]), part([0]), ("a", "b"), (2, 2))
     with pytest.raises(BadInputError, match=r"data\.only: a, b, a names a class twice"):
         source.only(("a", "b", "a"))
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.decode import View, show
-from cnn_jax.data.parts import Part, Source
+from cnn_jax.data.parts import Part
 from cnn_jax.data.shuffle import shuffled
 from cnn_jax.data.subsample import Subsample
 from cnn_jax.runs.experiment import assemble, load_config
@@ -12,11 +13,11 @@ from cnn_jax.runtime.errors import BadInputError
 from tests.fixtures import write_images
 
 
-def source() -> Source:
+def source() -> Dataset:
     labels = np.array([0, 1, 2, 0, 2, 1], np.int32)
     images = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 1), np.uint8)
     part = Part(images, labels)
-    return Source(part, part[np.array([2, 1])], ("a", "b", "c"), (2, 2))
+    return Dataset(part, part[np.array([2, 1])], ("a", "b", "c"), (2, 2))
 
 
 def test_classes_are_kept_and_relabelled_in_the_order_given():
@@ -25,7 +26,7 @@ def test_classes_are_kept_and_relabelled_in_the_order_given():
     assert isinstance(kept.train, Part)
     assert kept.train.labels.tolist() == [1, 0, 1, 0]
     assert kept.train.images[:, 0, 0, 0].tolist() == [0, 2, 3, 4]
-    assert kept.test.labels.tolist() == [0]
+    assert kept.parts["test"].labels.tolist() == [0]
     assert kept.train.labels.dtype == np.int32
 
 

@@ -39,7 +39,7 @@ def test_slices_are_rows_of_the_prepared_order(images):
         source = sources.load("folder", images, Wanted(train=train, test=test))
         assert stored(source.train) == [whole[row] for row in rows]
         if others is not None:
-            assert stored(source.test) == [whole[row] for row in others]
+            assert stored(source.parts["test"]) == [whole[row] for row in others]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_stream_reads_what_memory_holds(images):
         assert isinstance(resident.train, Part)
         assert isinstance(streamed.train, Stream)
         assert stored(resident.train) == stored(streamed.train)
-        assert stored(resident.test) == stored(streamed.test)
+        assert stored(resident.parts["test"]) == stored(streamed.parts["test"])
         assert resident.train.image_shape == streamed.train.image_shape
 
 
@@ -133,7 +133,7 @@ def theirs(tmp_path_factory):
 def test_a_set_prepared_elsewhere_is_read_by_name_or_by_folder(theirs, where):
     place = theirs if where == "root" else theirs / "elsewhere/3.0.2"
     source = sources.load("elsewhere", str(place))
-    assert (len(source.train), len(source.test), source.classes) == (7, 3, ("x", "y"))
+    assert (len(source.train), len(source.parts["test"]), source.classes) == (7, 3, ("x", "y"))
     assert source.size == (4, 5)
     assert source.mean is None
     for row in range(7):
@@ -175,4 +175,4 @@ def test_synthetic_images_are_the_same_every_time():
     two = sources.load("synthetic", None, Wanted(image_size=8), classes=7)
     assert one.train.image_shape == (8, 8, 3)
     assert len(one.classes) == 7
-    assert stored(one.test) == stored(two.test)
+    assert stored(one.parts["test"]) == stored(two.test)

@@ -27,13 +27,14 @@ import cnn_jax
 from cnn_jax import config as configs
 from cnn_jax import models
 from cnn_jax.runs.experiment import assemble, complete
-from cnn_jax.runs.inference import place
 from cnn_jax.runs.initialise import with_regime
-from cnn_jax.runs.programs import Programs, check_batch
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train import compilation
+from cnn_jax.train.checks import check_batch
 from cnn_jax.train.clock import Clock
-from cnn_jax.train.loop import DivergedError
+from cnn_jax.train.evaluation import on_devices
+from cnn_jax.train.stopping import DivergedError
+from cnn_jax.train.strategies import compiled
 from tests.fixtures import write_images, write_run
 from tests.fuzz import campaign
 from tests.fuzz.values import plausible, wild
@@ -156,21 +157,22 @@ def _two_steps(config: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Train as a run does, without its folder, twice; return the states' bits and the metrics."""
     with jax.enable_x64(config.train.precision == "float64"):
         experiment = assemble(config)
-        check_batch(experiment)
+        check_batch(experiment.setup(), len(experiment.dataset.train))
         experiment, start = with_regime(experiment)
-        programs = Programs(experiment)
-        data = place(experiment.parts["train"], programs.mesh)
+        setup = experiment.setup()
+        strategy = compiled(setup)
+        data = on_devices(experiment.dataset.train, strategy.mesh)
         given = None if start is None else start.variables
 
         def trained() -> dict[str, Any]:
-            state = training.enter(programs.begin(config.seed, given))
-            state, last = training.run_steps(state, 0, config.train.steps)
-            state = training.view(state)
+            state = stepping.enter(strategy.begin(config.seed, given))
+            state, last = stepping.run(state, 0, config.train.steps)
+            state = stepping.view(state)
             if int(state.bad_step) >= 0:
                 raise DivergedError("the loss is not finite")
             return {"last": _bits(last), "bits": _bits(state)}
 
-        with contextlib.closing(programs.training(experiment, data, Clock())) as training:
+        with contextlib.closing(strategy.stepping(setup, data, Clock())) as stepping:
             return trained(), trained()
 
 

@@ -15,7 +15,7 @@ from cnn_jax import ops
 from cnn_jax.nn import blocks, layers
 from cnn_jax.ops.adaptive import adaptive_avg_pool
 from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.train.loss import cross_entropy
+from cnn_jax.tasks.losses import cross_entropy
 
 X = jnp.asarray(np.random.default_rng(0).standard_normal((2, 8, 9, 4)), jnp.float32)
 W = jnp.asarray(np.random.default_rng(1).standard_normal((3, 3, 2, 6)), jnp.float32)

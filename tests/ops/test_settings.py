@@ -18,7 +18,7 @@ from cnn_jax import models, ops
 from cnn_jax.nn import blocks, layers
 from cnn_jax.ops import norm
 from cnn_jax.ops.adaptive import adaptive_avg_pool
-from cnn_jax.train.loss import cross_entropy
+from cnn_jax.tasks.losses import cross_entropy
 
 KEY = jax.random.key(0)
 

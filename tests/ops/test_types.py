@@ -14,7 +14,7 @@ from cnn_jax.analysis import embedding, flow, maximise, shifts, style
 from cnn_jax.nn import layers
 from cnn_jax.ops.adaptive import adaptive_avg_pool
 from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.train.loss import cross_entropy
+from cnn_jax.tasks.losses import cross_entropy
 
 NARROW = [jnp.bfloat16, jnp.float16]
 whose = pytest.mark.parametrize("stock", [False, True])

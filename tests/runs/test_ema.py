@@ -1,5 +1,6 @@
 """The averaged network: whose statistics it has, what is kept of it, and which command takes it."""
 
+import dataclasses
 import json
 import shutil
 from typing import Any
@@ -18,13 +19,12 @@ from cnn_jax.commands import main
 from cnn_jax.data.order import permutation
 from cnn_jax.runs import workdir
 from cnn_jax.runs.experiment import assemble, complete
-from cnn_jax.runs.inference import place
-from cnn_jax.runs.programs import Programs
+from cnn_jax.train.evaluation import on_devices
+from cnn_jax.train.strategies import compiled
 from cnn_jax.runs.run import evaluate_run
 from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.train import parallel
+from cnn_jax.train import sharding
 from cnn_jax.train.checkpoint import Checkpoints
-from cnn_jax.train.step import make_train_step
 
 STEPS, BATCH, DECAY = 12, 64, 0.8
 
@@ -68,13 +68,14 @@ def test_the_statistics_are_averaged_as_the_parameters_are(run):
     config, folder, _ = run
     experiment = assemble(config)
     part: Any = experiment.parts["train"]
-    state = jax.jit(experiment.initial_state)()
-    step = jax.jit(make_train_step(experiment.module, experiment.optimizer(), seed=0))
+    setup = dataclasses.replace(experiment.setup(), ema=None)
+    state = jax.jit(setup.initial_state)()
+    step = jax.jit(setup.train_step())
     rows = np.asarray(permutation(0, 0, len(part)))
     mean: Any = state.variables
     for at in range(6):
         own = rows[at * BATCH : (at + 1) * BATCH]
-        images = experiment.scaled(jnp.asarray(part.images[own]))
+        images = experiment.preprocessing.scaled(jnp.asarray(part.images[own]))
         state, _ = step(state, {"image": images, "label": jnp.asarray(part.labels[own])})
         mean = optax.incremental_update(state.variables, mean, 1 - DECAY)
     found = cnn_jax.load_run(folder, step=6, ema=True)[1]
@@ -94,7 +95,7 @@ def test_at_the_end_they_are_those_of_the_averaged_network(run):
         zero = jax.tree.map(jnp.zeros_like, variables["batch_stats"])
         _, updated = module.apply(
             {"params": variables["params"], "batch_stats": zero},
-            experiment.scaled(jnp.asarray(part.images[own])),
+            experiment.preprocessing.scaled(jnp.asarray(part.images[own])),
             train=True,
             mutable=["batch_stats"],
         )
@@ -145,10 +146,11 @@ def test_they_do_not_depend_on_how_the_batch_is_cut(run, fields):
     """The statistics of the same averaged parameters, whatever way of training asks for them."""
     folder = run[1]
     experiment = assemble(config_of(**fields))
-    programs = Programs(experiment)
+    programs = compiled(experiment.setup())
     variables = cnn_jax.load_run(folder, ema=True)[1]
-    variables = jax.device_put(variables, parallel.replicated(programs.mesh))
-    found = programs.estimate(variables, place(experiment.parts["train"], programs.mesh), 0)
+    variables = jax.device_put(variables, sharding.replicated(programs.mesh))
+    part = on_devices(experiment.parts["train"], programs.mesh)
+    found = programs.estimate(variables, part, 0)
     assert_close(found["batch_stats"], statistics(folder), rtol=1e-4, atol=1e-5)
 
 
@@ -168,7 +170,7 @@ def test_a_mean_without_statistics_is_refused(run, tmp_path):
         cnn_jax.load_run(tmp_path / "run", ema=True)
     assert evaluate_run(tmp_path / "run")["step"] == STEPS
     with Checkpoints(tmp_path / "run" / workdir.CHECKPOINTS) as kept:
-        state = jax.jit(assemble(run[0]).initial_state)()
+        state = jax.jit(assemble(run[0]).setup().initial_state)()
         with pytest.raises(BadInputError, match=r"of the parameters alone"):
             kept.restore(state)
 

@@ -18,7 +18,8 @@ from cnn_jax.deploy.predict import predict
 from cnn_jax.runs.experiment import load_config
 from cnn_jax.runs.initialise import read_source
 from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.train import loop
+from cnn_jax.train import trainer
+from cnn_jax.train.stopping import StoppedError
 from cnn_jax.train.logging import RunLog
 from tests.fixtures import SMALL, write_run
 from tests.runs.test_import_run import torch_tensors
@@ -69,7 +70,7 @@ def test_frozen_tensors_end_as_they_began(source, whole):
 
 def test_what_is_taken_is_told_before_training_and_kept(source, tmp_path, capsys):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "fit", lambda *a, **k: pytest.fail("it trains"))
+        patch.setattr(trainer._Run, "train", lambda *a: pytest.fail("it trains"))
         with pytest.raises(pytest.fail.Exception):
             cnn_jax.train_and_evaluate(last(source[0]), tmp_path / "run")
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("init: ")]
@@ -105,7 +106,7 @@ def test_a_run_goes_on_in_every_phase_without_its_source(source, whole, tmp_path
     for at in (2, 6):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(RunLog, "write", stop_at(at))
-            with pytest.raises(loop.StoppedError):
+            with pytest.raises(StoppedError):
                 cnn_jax.train_and_evaluate(config, tmp_path / "run")
         shutil.rmtree(place, ignore_errors=True)
     result = cnn_jax.train_and_evaluate(config, tmp_path / "run")

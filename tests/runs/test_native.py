@@ -6,12 +6,12 @@ import shutil
 import jax
 import pytest
 
+from cnn_jax.train.strategies import Strategy
 from cnn_jax.config import base_config, check
 from cnn_jax.ops.cpu import build_onednn
-from cnn_jax.runs import programs
 from cnn_jax.runs.experiment import assemble
 from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.train import parallel
+from cnn_jax.train import sharding
 from tests.fixtures import run
 from tests.ops.test_native import HAS_ONEDNN, needs_native
 
@@ -68,7 +68,7 @@ def test_a_processor_without_bfloat16_is_named(monkeypatch):
     found = build_onednn.Loaded("3.2.0", takes_bfloat16=False)
     monkeypatch.setattr(build_onednn, "load", lambda folder: found)
     with pytest.raises(BadInputError, match=r"train\.native: .* AVX-512; set train\.precision"):
-        programs.Programs(assemble(config), parallel.make_mesh(jax.devices()[:1]))
+        Strategy(assemble(config).setup(), sharding.make_mesh(jax.devices()[:1]))
 
 
 def test_several_devices_are_refused(tmp_path):

@@ -17,7 +17,7 @@ from cnn_jax.runs import workdir
 from cnn_jax.runs.experiment import load_config
 from cnn_jax.runs.run import evaluate_run
 from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.train import loop
+from cnn_jax.train.stopping import DivergedError, StoppedError
 from cnn_jax.train.logging import RunLog, read_metrics
 from tests.fixtures import ABANDONED, SMALL, write_images
 
@@ -171,7 +171,7 @@ def test_a_run_stopped_anywhere_ends_like_one_that_was_not(
 
     with monkeypatch.context() as patch:
         patch.setattr(RunLog, "write", stop)
-        with pytest.raises(loop.StoppedError):
+        with pytest.raises(StoppedError):
             cnn_jax.train_and_evaluate(config, tmp_path / "run")
     assert not (tmp_path / "run/result.json").exists()
     if damage:
@@ -211,7 +211,7 @@ def test_a_rate_that_diverges_stops_and_keeps_the_last_good_checkpoint(tmp_path)
     rate = ["--config.optim.learning_rate=1e7", "--config.optim.warmup=1000000"]
     config = small(*flags, *rate)
     with pytest.raises(
-        loop.DivergedError, match=r"not finite at step \d+ .*lower optim.learning_rate"
+        DivergedError, match=r"not finite at step \d+ .*lower optim.learning_rate"
     ):
         cnn_jax.train_and_evaluate(config, tmp_path / "run")
     assert not (tmp_path / "run/result.json").exists()

@@ -11,7 +11,7 @@ from PIL import Image
 import cnn_jax
 from cnn_jax.runs.experiment import assemble, load_config
 from cnn_jax.runs.run import evaluate_run
-from cnn_jax.train import loop
+from cnn_jax.train.stopping import StoppedError
 from cnn_jax.train.logging import RunLog, read_metrics
 from tests.fixtures import write_images
 
@@ -92,7 +92,7 @@ def test_a_streamed_run_goes_on_where_it_was_stopped(images, tmp_path, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr(RunLog, "write", stop)
-        with pytest.raises(loop.StoppedError):
+        with pytest.raises(StoppedError):
             cnn_jax.train_and_evaluate(config(images, *flags), tmp_path / "run")
     # Neither the threads nor the processes that read ahead are part of what is computed.
     again = cnn_jax.train_and_evaluate(
@@ -119,7 +119,7 @@ def test_photos_of_all_sizes_train_and_the_settled_config_says_so(tmp_path):
     settled = cnn_jax.load_run(tmp_path / "run")[2]
     assert settled.data.stream is True
     assert len(settled.data.mean) == 3
-    assert assemble(settled).window() == {"area": (0.5, 1.0)}
+    assert assemble(settled).preprocessing.window == {"area": (0.5, 1.0)}
     photos.data.augment = {"flip": {}, "random_resized_crop": {}}
     with pytest.raises(ValueError, match="random_resized_crop has to come first"):
         assemble(photos)

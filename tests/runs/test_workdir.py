@@ -13,7 +13,7 @@ from cnn_jax.runtime import json_file
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.runtime.json_file import UnreadableFileError
 from cnn_jax.train.logging import read_metrics
-from cnn_jax.train.loop import DivergedError
+from cnn_jax.train.stopping import DivergedError
 from tests.runs.test_run import small
 
 FLAGS = ["--config.train.steps=4", "--config.checkpoint.every=2", "--config.train.log_every=1"]

@@ -13,8 +13,9 @@ from cnn_jax import models
 from cnn_jax.nn import branches, layers
 from cnn_jax.nn.blocks.fire import Fire
 from cnn_jax.nn.blocks.residual import BasicBlock
+from cnn_jax.tasks import Classification
+from cnn_jax.tasks.losses import cross_entropy
 from cnn_jax.train.flow import line, make_flow_step
-from cnn_jax.train.loss import cross_entropy
 from cnn_jax.train.state import init_state
 
 RATE = 0.1
@@ -80,10 +81,12 @@ def test_norms_are_those_of_the_update_however_the_batch_is_cut():
         state = init_state(Net(), optimizer, (5, 1, 1), 0, jnp.float64)
         assert set(state.variables) == {"params"}
         expected = by_hand(state.variables["params"], batch["image"], batch["label"])
-        whole = jax.jit(make_flow_step(Net(), optimizer, seed=0))(state, batch)
-        parts = jax.jit(make_flow_step(Net(), optimizer, seed=0, accumulate=2))(state, batch)
+        whole = jax.jit(make_flow_step(Net(), Classification(3), optimizer, seed=0))(state, batch)
+        parts = jax.jit(make_flow_step(Net(), Classification(3), optimizer, seed=0, accumulate=2))(
+            state, batch
+        )
         shares = jax.tree.map(lambda x: x.reshape(2, 4, *x.shape[1:]), batch)
-        step = make_flow_step(Net(), optimizer, seed=0, axis="data")
+        step = make_flow_step(Net(), Classification(3), optimizer, seed=0, axis="data")
         mapped = jax.pmap(step, axis_name="data", in_axes=(None, 0))(state, shares)
         cut = [jax.tree.map(lambda x, i=i: x[i], mapped) for i in range(2)]
         for flow in (whole, parts, *cut):

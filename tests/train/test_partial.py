@@ -11,6 +11,7 @@ import pytest
 from flax import traverse_util
 
 from cnn_jax.nn import layers
+from cnn_jax.tasks import Classification
 from cnn_jax.train.optim import make_optimizer
 from cnn_jax.train.partial import merge, narrow, select, widen
 from cnn_jax.train.state import init_state
@@ -29,6 +30,7 @@ class Small(nn.Module):
 
 
 MODULE, SHAPE = Small(), (4, 4, 1)
+TASK = Classification(2)
 PARAMS = jax.eval_shape(lambda: MODULE.init(jax.random.key(0), jnp.zeros((1, *SHAPE)), train=False))
 EVERY = frozenset(traverse_util.flatten_dict(PARAMS["params"]))
 HEAD = frozenset(path for path in EVERY if path[0] == "head")
@@ -68,7 +70,7 @@ def moved(before, after) -> set[tuple[str, ...]]:
 def test_what_is_frozen_stays_to_the_bit(name, how):
     optimizer = make_optimizer(name, lambda step: 0.1, weight_decay=0.1, clip=1.0)
     first = state = begin(optimizer, LATE, ema="ema" in how)
-    step = jax.jit(make_train_step(MODULE, optimizer, seed=0, trained=LATE, **how))
+    step = jax.jit(make_train_step(MODULE, TASK, optimizer, seed=0, trained=LATE, **how))
     for number in range(3):
         state, _ = step(state, batch(number))
     # conv2's bias has no gradient: the normalisation behind it takes any constant out.
@@ -86,7 +88,9 @@ def test_what_is_frozen_stays_to_the_bit(name, how):
 def test_a_frozen_normalisation_works_as_in_inference():
     optimizer = optax.sgd(0.1)
     state = begin(optimizer, HEAD)
-    new, _ = jax.jit(make_train_step(MODULE, optimizer, seed=0, trained=HEAD))(state, batch(0))
+    new, _ = jax.jit(make_train_step(MODULE, TASK, optimizer, seed=0, trained=HEAD))(
+        state, batch(0)
+    )
 
     def loss(head):
         variables = {**state.variables, "params": state.variables["params"] | {"head": head}}
@@ -105,8 +109,8 @@ def test_a_frozen_normalisation_works_as_in_inference():
 def test_a_stage_that_joins_later_finds_its_part_of_the_optimizer():
     optimizer = make_optimizer("sgd", lambda step: 0.1, momentum=0.9)
     state = begin(optimizer, LATE)
-    only = jax.jit(make_train_step(MODULE, optimizer, seed=0, trained=HEAD))
-    more = jax.jit(make_train_step(MODULE, optimizer, seed=0, trained=LATE))
+    only = jax.jit(make_train_step(MODULE, TASK, optimizer, seed=0, trained=HEAD))
+    more = jax.jit(make_train_step(MODULE, TASK, optimizer, seed=0, trained=LATE))
     frozen = state
     for number in range(2):
         frozen, _ = only(frozen, batch(number))

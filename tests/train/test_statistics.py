@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cnn_jax.nn import layers
+from cnn_jax.tasks import Classification
 from cnn_jax.train.optim import make_optimizer
 from cnn_jax.train.state import init_state
 from cnn_jax.train.statistics import make_estimate_step, pooled, replaced
@@ -89,7 +90,8 @@ def test_the_mean_of_what_is_frozen_stays_bit_for_bit():
     # Other statistics than a layer begins with: a mean of equal values may still round.
     rest = jax.tree.map(lambda x: x + 0.1, start.ema_rest)
     state = start.replace(ema_rest=rest, variables=start.variables | rest)
-    step = jax.jit(make_train_step(module, optimizer, seed=0, ema=0.7, trained=trained))
+    task = Classification(3)
+    step = jax.jit(make_train_step(module, task, optimizer, seed=0, ema=0.7, trained=trained))
     for images in IMAGES[:3]:
         before = state.ema_rest["batch_stats"]
         state, _ = step(state, {"image": images, "label": jnp.zeros(len(images), jnp.int32)})

@@ -12,10 +12,13 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from cnn_jax import models
 from cnn_jax.nn import layers
-from cnn_jax.train.loss import cross_entropy
+from cnn_jax.tasks import Classification
+from cnn_jax.tasks.losses import cross_entropy
 from cnn_jax.train.optim import make_optimizer
 from cnn_jax.train.state import init_state
 from cnn_jax.train.step import all_finite, make_eval_step, make_train_step
+
+TASK = Classification(4)
 
 
 @pytest.fixture
@@ -32,9 +35,9 @@ def forward(params, x):
 
 def test_one_step_of_sgd_is_the_hand_made_gradient_step(batch):
     module = models.create("mlp", num_classes=4, hidden=(5,))
-    optimizer = optax.sgd(0.1)
+    optimizer = optax.with_extra_args_support(optax.sgd(0.1))
     state = init_state(module, optimizer, (3, 3, 1), 0, jnp.float32)
-    step = jax.jit(make_train_step(module, optimizer, seed=0))
+    step = jax.jit(make_train_step(module, TASK, optimizer, seed=0))
     new, metrics = step(state, batch)
 
     old = jax.tree.map(lambda x: np.asarray(x, np.float64), state.variables["params"])
@@ -58,9 +61,9 @@ def test_one_step_of_sgd_is_the_hand_made_gradient_step(batch):
 
 def test_a_loss_that_is_not_finite_is_noted_with_its_first_step(batch):
     module = models.create("mlp", num_classes=4, hidden=(5,))
-    optimizer = optax.sgd(1e30)
+    optimizer = optax.with_extra_args_support(optax.sgd(1e30))
     state = init_state(module, optimizer, (3, 3, 1), 0, jnp.float32)
-    step = jax.jit(make_train_step(module, optimizer, seed=0))
+    step = jax.jit(make_train_step(module, TASK, optimizer, seed=0))
     losses = []
     for _ in range(6):
         state, metrics = step(state, batch)
@@ -82,9 +85,10 @@ class TwoHeads(nn.Module):
 
 
 def test_auxiliary_heads_add_to_the_loss_by_their_weights_and_to_no_metric(batch):
-    module, optimizer = TwoHeads(), optax.sgd(1.0)
+    module, optimizer = TwoHeads(), optax.with_extra_args_support(optax.sgd(1.0))
+    task = Classification(4, aux_weights=TwoHeads.AUX_WEIGHTS)
     state = init_state(module, optimizer, (3, 3, 1), 0, jnp.float32)
-    new, metrics = jax.jit(make_train_step(module, optimizer, seed=0))(state, batch)
+    new, metrics = jax.jit(make_train_step(module, task, optimizer, seed=0))(state, batch)
 
     def loss(params):
         heads: Any = module.apply({"params": params}, batch["image"], train=True)
@@ -106,7 +110,7 @@ def test_auxiliary_heads_add_to_the_loss_by_their_weights_and_to_no_metric(batch
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_a_model_learns_a_batch_by_heart_without_compiling_twice(name, dtype):
     module = models.create(name, num_classes=3, dtype=dtype)
-    optimizer = optax.adam(2e-3)
+    optimizer = optax.with_extra_args_support(optax.adam(2e-3))
     state = init_state(module, optimizer, (32, 32, 1), 0, dtype)
     assert {leaf.dtype for leaf in jax.tree.leaves(state.variables)} == {jnp.dtype(jnp.float32)}
     rng = np.random.default_rng(0)
@@ -114,11 +118,11 @@ def test_a_model_learns_a_batch_by_heart_without_compiling_twice(name, dtype):
         "image": jnp.asarray(rng.normal(size=(8, 32, 32, 1)), dtype),
         "label": jnp.asarray(rng.integers(0, 3, 8)),
     }
-    step: Any = jax.jit(make_train_step(module, optimizer, seed=0))
+    step: Any = jax.jit(make_train_step(module, TASK, optimizer, seed=0))
     for _ in range(40):
         state, _ = step(state, batch)
     assert step._cache_size() == 1
-    evaluated, _ = jax.jit(make_eval_step(module))(
+    evaluated, _ = jax.jit(make_eval_step(module, TASK))(
         state.variables, batch | {"mask": jnp.ones(8, bool)}
     )
     assert int(evaluated.correct) == 8
@@ -128,7 +132,7 @@ def steps(module, batch, count, dtype=jnp.float64, **how):
     """Return the state after ``count`` steps of sgd on one batch."""
     optimizer = make_optimizer("sgd", lambda step: 0.1, momentum=0.9)
     state = init_state(module, optimizer, batch["image"].shape[1:], 0, dtype, ema="ema" in how)
-    step = jax.jit(make_train_step(module, optimizer, seed=0, **how))
+    step = jax.jit(make_train_step(module, TASK, optimizer, seed=0, **how))
     for _ in range(count):
         state, _ = step(state, batch)
     return state

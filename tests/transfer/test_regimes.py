@@ -9,6 +9,7 @@ import pytest
 
 from cnn_jax import models, ops
 from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.tasks import Classification
 from cnn_jax.train.optim import make_optimizer
 from cnn_jax.train.state import init_state
 from cnn_jax.train.step import make_train_step
@@ -148,7 +149,8 @@ def test_the_step_of_the_last_layer_of_resnet50_is_cheap():
         state = jax.eval_shape(
             lambda paths=paths: init_state(module, optimizer, shape, 0, jnp.float32, trained=paths)
         )
-        step = jax.jit(make_train_step(module, optimizer, seed=0, trained=paths))
+        task = Classification(10)
+        step = jax.jit(make_train_step(module, task, optimizer, seed=0, trained=paths))
         with ops.stock():  # operators that the compiler can count
             lowered = step.lower(state, batch)
         hurried: Any = {"xla_backend_optimization_level": 0}

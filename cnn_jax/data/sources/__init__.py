@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn_jax.data.parts import Part, Source
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.parts import Part
 from cnn_jax.data.prepare import builders, cache, download
 from cnn_jax.data.prepare.builders import Builder, Entries
 from cnn_jax.data.prepare.cache import cache_dir
@@ -32,7 +33,7 @@ def load(
     *,
     on_error: str = "raise",
     classes: int | None = None,
-) -> Source:
+) -> Dataset:
     """Return the data set ``name``, prepared first if it is not and can be.
 
     Args:
@@ -168,7 +169,7 @@ def _official(name: str, root: Path, given: Path | None, scratch: Path) -> dict[
             downloads.rmdir()
 
 
-def synthetic(wanted: Wanted, classes: int) -> Source:
+def synthetic(wanted: Wanted, classes: int) -> Dataset:
     """Return random images, the same every time: for measuring speed, not for learning."""
     size = (224, 224) if wanted.image_size is None else pair(wanted.image_size, "data.image_size")
     left = size if wanted.subsample is None else wanted.subsample.size(size)
@@ -182,4 +183,4 @@ def synthetic(wanted: Wanted, classes: int) -> Source:
     }
     names = tuple(str(label) for label in range(classes))
     half, spread = (0.5,) * 3, (0.289,) * 3  # of a uniform distribution on 0..1
-    return Source(parts["train"], parts["test"], names, size, half, spread)
+    return Dataset(parts["train"], parts["test"], names, size, half, spread)

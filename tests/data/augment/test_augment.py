@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax.data import augment, resident
+from cnn_jax.data import augment, preprocessing
 from cnn_jax.data.augment import erase, mix, spatial
 from cnn_jax.runtime.errors import BadInputError
 
@@ -181,7 +181,7 @@ def test_the_widest_arguments_leave_something_of_the_image():
 
 def test_scaling_is_affine_by_channel():
     images = np.array([[[[0, 255]]]], np.uint8)
-    scaled = resident.scale(jnp.asarray(images), (0.5, 0.25), (0.5, 0.25), jnp.float32)
+    scaled = preprocessing.scale(jnp.asarray(images), (0.5, 0.25), (0.5, 0.25), jnp.float32)
     np.testing.assert_allclose(scaled, [[[[-1.0, 3.0]]]])
 
 

@@ -86,7 +86,7 @@ class Held:
             source = sources.load("any", str(self.set), Wanted(stream=stream))
         return [
             (source.classes[part.labels[row]], part.read(row).tobytes())
-            for part in (source.train, source.test)
+            for part in (source.train, source.parts["test"])
             for row in range(len(part))
         ]
 

@@ -41,7 +41,7 @@ def test_of_a_test_split_without_labels_and_a_validation_split_the_latter_is_tak
 ):
     for _ in range(2):  # read from the records, and from the cache
         source = load(unlabelled)
-        assert sorted(source.test.labels) == [0, 2]
+        assert sorted(source.parts["test"].labels) == [0, 2]
         assert capsys.readouterr().err == (
             "data.test: the split test of 'theirs' has no labels (6 of 6 are -1); validation is "
             "taken\n"
@@ -92,7 +92,7 @@ def test_images_and_arrays_are_read_pixel_by_pixel(tmp_path, image):
         source = load(folder, image_size=(5, 5) if varies else None, stream=stream)
         shown = {
             part.read(row).tobytes()
-            for part in (source.train, source.test)
+            for part in (source.train, source.parts["test"])
             for row in range(len(part))
         }
         assert len(shown) == 5  # the splits' images are the same ones
@@ -111,7 +111,7 @@ def test_labels_that_are_numbers_have_the_classes_that_occur_in_any_split(tmp_pa
     assert load(folder).classes == tuple("012345")
     assert sorted(load(folder).train.labels) == [0, 1, 4]
     assert sources.load("theirs", str(folder), classes=8).classes == tuple("01234567")
-    assert load(folder).only(("4", "2", "1")).test.labels.tolist() == [1]
+    assert load(folder).only(("4", "2", "1")).parts["test"].labels.tolist() == [1]
     refused(folder, r"data\.test: 'empty' holds no examples|is no slice", test="empty")
     assert reading.contents(folder)["classes"] is None
 

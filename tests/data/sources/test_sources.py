@@ -39,10 +39,10 @@ def prepared(folder) -> list[str]:
 def test_digits_are_all_1797_each_once_in_seventeen_greys():
     source = sources.load("digits", None)
     original: Any = load_digits()
-    assert (len(source.train), len(source.test)) == (1438, 359)
+    assert (len(source.train), len(source.parts["test"])) == (1438, 359)
     assert images_of(source.train).shape[1:] == (8, 8, 1)
-    images = np.concatenate([images_of(source.train), images_of(source.test)])[..., 0]
-    labels = np.concatenate([source.train.labels, source.test.labels])
+    images = np.concatenate([images_of(source.train), images_of(source.parts["test"])])[..., 0]
+    labels = np.concatenate([source.train.labels, source.parts["test"].labels])
     ours = sorted((label, image.tobytes()) for label, image in zip(labels, images, strict=True))
     greys = np.round(original.images * 255 / 16).astype(np.uint8)
     theirs = [(label, image.tobytes()) for label, image in zip(original.target, greys, strict=True)]
@@ -52,7 +52,7 @@ def test_digits_are_all_1797_each_once_in_seventeen_greys():
 def test_a_folder_is_read_back_exactly(folder):
     source = sources.load("folder", str(folder))
     assert source.classes == ("a", "b")
-    for name, part in (("train", source.train), ("test", source.test)):
+    for name, part in (("train", source.train), ("test", source.parts["test"])):
         files = sorted((folder / name).rglob("*.png"))
         expected = sorted(
             (source.classes.index(file.parent.name), np.asarray(Image.open(file)).tobytes())
@@ -105,8 +105,8 @@ def test_without_a_test_folder_a_cut_serves(folder):
         file.unlink() if file.is_file() else file.rmdir()
     (folder / "test").rmdir()
     source = sources.load("folder", str(folder))
-    assert (len(source.train), len(source.test)) == (14, 2)
-    assert sorted(source.test.labels) == [0, 1]
+    assert (len(source.train), len(source.parts["test"])) == (14, 2)
+    assert sorted(source.parts["test"].labels) == [0, 1]
 
 
 def truncated() -> bytes:

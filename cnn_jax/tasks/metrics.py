@@ -29,6 +29,10 @@ class Sums(struct.PyTreeNode):
             jnp.zeros((), jnp.int32),
         )
 
+    def mean_loss(self) -> float:
+        """Return the mean loss of the examples; waits for the device."""
+        return float(self.loss) / int(self.examples)
+
     def cleared(self) -> "Sums":
         """Return zeros on the same devices."""
         return jax.tree.map(lambda x: jnp.zeros_like(x, device=x.sharding), self)

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn_jax.train import metrics
-from cnn_jax.train.loss import cross_entropy
+from cnn_jax.tasks import metrics
+from cnn_jax.tasks.losses import cross_entropy
 
 
 def reference(logits, labels):

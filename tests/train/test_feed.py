@@ -4,36 +4,33 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 from jax.sharding import AxisType
 
-from cnn_jax import config as configs
 from cnn_jax.data import order
 from cnn_jax.data.parts import Part
-from cnn_jax.runs import feed
-from cnn_jax.runs.experiment import Experiment, build_module
-from cnn_jax.train import parallel
+from cnn_jax.data.preprocessing import Preprocessing
+from cnn_jax.train import feed, sharding
+from cnn_jax.train.setup import Setup
 from tests.fixtures import environment
 
 N, BATCH, SEED = 50, 16, 3
 STEPS = -(-3 * N // BATCH)
 
 
-def make_experiment() -> Experiment:
-    config = configs.base_config()
-    config.model.name, config.seed = "mlp", SEED
-    config.data.classes, config.data.batch_size, config.train.steps = 10, BATCH, STEPS
-    # Images whose one pixel is their row.
-    part = Part(np.arange(N, dtype=np.uint8).reshape(N, 1, 1, 1), np.arange(N, dtype=np.int32))
-    return Experiment(config, build_module(config), {"train": part}, tuple("0123456789"))
+# Images whose one pixel is their row.
+PART = Part(np.arange(N, dtype=np.uint8).reshape(N, 1, 1, 1), np.arange(N, dtype=np.int32))
 
 
-@pytest.fixture(scope="module")
-def experiment() -> Experiment:
-    return make_experiment()
+def batches_of(mesh, put) -> feed.Feed:
+    shown = Preprocessing((1, 1, 1), 0, None, None)
+    setup = Setup(None, None, None, shown, BATCH, STEPS, seed=SEED)
+    part: Any = PART  # read like one that is streamed
+    return feed.Feed(setup, part, mesh, put)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +41,7 @@ def expected() -> np.ndarray:
 def mesh_of(devices: int):
     return jax.make_mesh(
         (devices,),
-        (parallel.AXIS,),
+        (sharding.AXIS,),
         axis_types=(AxisType.Auto,),
         devices=jax.devices()[:devices],
     )
@@ -52,11 +49,9 @@ def mesh_of(devices: int):
 
 @pytest.mark.parametrize("devices", [1, 2, 8])
 @pytest.mark.parametrize("start", [0, 5])
-def test_three_epochs_are_the_same_examples_on_any_number_of_devices(
-    experiment, expected, devices, start
-):
+def test_three_epochs_are_the_same_examples_on_any_number_of_devices(expected, devices, start):
     mesh = mesh_of(devices)
-    batches = feed.Feed(experiment, mesh, feed.globally(mesh))
+    batches = batches_of(mesh, feed.globally(mesh))
     seen = []
     for step in range(start, STEPS):
         images, labels = batches.take(step)
@@ -67,16 +62,16 @@ def test_three_epochs_are_the_same_examples_on_any_number_of_devices(
     np.testing.assert_array_equal(np.concatenate(seen), expected[start * BATCH : STEPS * BATCH])
 
 
-def test_pmap_gets_the_same_examples_with_an_axis_of_devices(experiment, expected):
-    batches = feed.Feed(experiment, mesh_of(8), feed.by_device)
+def test_pmap_gets_the_same_examples_with_an_axis_of_devices(expected):
+    batches = batches_of(mesh_of(8), feed.by_device)
     images, labels = batches.take(2)
     batches.close()
     assert images.shape == (8, 2, 1, 1, 1)
     np.testing.assert_array_equal(labels.ravel(), expected[2 * BATCH : 3 * BATCH])
 
 
-def test_going_back_begins_again(experiment, expected):
-    batches = feed.Feed(experiment, mesh_of(1), feed.globally(mesh_of(1)))
+def test_going_back_begins_again(expected):
+    batches = batches_of(mesh_of(1), feed.globally(mesh_of(1)))
     first = [np.asarray(batches.take(step)[1]) for step in (0, 1, 7, 1)]
     batches.close()
     np.testing.assert_array_equal(first[1], first[3])
@@ -87,12 +82,12 @@ PROGRAM = """
 import sys
 import numpy as np
 from cnn_jax.runtime import distributed
-from cnn_jax.runs import feed
-from cnn_jax.train import parallel
-from tests.runs.test_feed import STEPS, make_experiment
+from cnn_jax.train import feed
+from cnn_jax.train import sharding
+from tests.train.test_feed import STEPS, batches_of
 distributed.start(f"127.0.0.1:{sys.argv[2]}", 2, int(sys.argv[1]))
-mesh = parallel.make_mesh()
-batches = feed.Feed(make_experiment(), mesh, feed.globally(mesh))
+mesh = sharding.make_mesh()
+batches = batches_of(mesh, feed.globally(mesh))
 for step in range(STEPS):
     _, labels = batches.take(step)
     shards = sorted(labels.addressable_shards, key=lambda shard: shard.index[0].start)

@@ -10,13 +10,13 @@ import threading
 import pytest
 
 import cnn_jax
-from cnn_jax.runs.lock import FILE, FolderInUseError, RunLock
+from cnn_jax.train.lock import FILE, FolderInUseError, RunLock
 from tests.runs.test_run import small
 
 HOLDER = """
 import sys
 from pathlib import Path
-from cnn_jax.runs.lock import RunLock
+from cnn_jax.train.lock import RunLock
 with RunLock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -10,9 +10,8 @@ from jax.sharding import Mesh
 
 from cnn_jax.data.parts import Stream
 from cnn_jax.data.stream import Batch, Batches, read_ahead
-from cnn_jax.runs.experiment import Experiment
-from cnn_jax.train import parallel
-from cnn_jax.train.logging import TRAIN
+from cnn_jax.train import sharding
+from cnn_jax.train.setup import Execution, Setup
 
 # Puts a process's share of a batch on its devices.
 Put = Callable[[np.ndarray], Any]
@@ -20,8 +19,8 @@ Put = Callable[[np.ndarray], Any]
 
 def globally(mesh: Mesh) -> Put:
     """Return what makes one array, cut over all devices, of what the processes have."""
-    sharding = parallel.batched(mesh)
-    return lambda share: jax.make_array_from_process_local_data(sharding, share)
+    over = sharding.batched(mesh)
+    return lambda share: jax.make_array_from_process_local_data(over, share)
 
 
 def by_device(share: np.ndarray) -> np.ndarray:
@@ -33,17 +32,16 @@ def by_device(share: np.ndarray) -> np.ndarray:
 class Feed:
     """The training batches of a run by step, read ahead from wherever it is asked to begin."""
 
-    def __init__(self, experiment: Experiment, mesh: Mesh, put: Put):
-        config, part = experiment.config, experiment.parts[TRAIN]
+    def __init__(self, setup: Setup, part: Stream, mesh: Mesh, put: Put):
         self._batches = Batches(
             part,
-            config.data.batch_size,
-            places=parallel.own_places(mesh, config.data.batch_size),
-            steps=experiment.total_steps,
-            seed=config.seed,
-            window=experiment.window(),
+            setup.batch_size,
+            places=sharding.own_places(mesh, setup.batch_size),
+            steps=setup.total,
+            seed=setup.seed,
+            window=setup.preprocessing.window,
         )
-        self._section, self._put = config.data, put
+        self._execution, self._put = setup.execution, put
         self._reading = contextlib.ExitStack()
         self._iterator: Iterator[Batch] = iter(())
         self._next = -1
@@ -56,7 +54,8 @@ class Feed:
             return held[1]
         if step != self._next:
             self.close()
-            self._iterator = self._reading.enter_context(_ahead(self._batches, self._section, step))
+            ahead = _ahead(self._batches, self._execution, step)
+            self._iterator = self._reading.enter_context(ahead)
         batch, self._next = next(self._iterator), step + 1
         return self._put(batch["image"]), self._put(batch["label"])
 
@@ -71,25 +70,23 @@ class Feed:
 
 
 def passing(
-    experiment: Experiment, part: Stream, batch_size: int, mesh: Mesh
+    execution: Execution, part: Stream, batch_size: int, mesh: Mesh
 ) -> Iterator[tuple[Any, Any, Any]]:
     """Yield images, labels and masks of one pass over a part, each example once."""
-    places, put = parallel.own_places(mesh, batch_size), globally(mesh)
-    with _ahead(Batches(part, batch_size, places=places), experiment.config.data, 0) as batches:
+    places, put = sharding.own_places(mesh, batch_size), globally(mesh)
+    with _ahead(Batches(part, batch_size, places=places), execution, 0) as batches:
         for batch in batches:
             yield put(batch["image"]), put(batch["label"]), put(batch["mask"])
 
 
-def first(
-    experiment: Experiment, part: Stream, batch_size: int, mesh: Mesh, count: int, seed: int
-) -> Iterator[Any]:
+def first(setup: Setup, part: Stream, mesh: Mesh, count: int, seed: int) -> Iterator[Any]:
     """Yield the images of the first ``count`` batches of a run's order, not augmented."""
-    places, put = parallel.own_places(mesh, batch_size), globally(mesh)
-    batches = Batches(part, batch_size, places=places, steps=count, seed=seed)
-    with _ahead(batches, experiment.config.data, 0) as read:
+    places, put = sharding.own_places(mesh, setup.batch_size), globally(mesh)
+    batches = Batches(part, setup.batch_size, places=places, steps=count, seed=seed)
+    with _ahead(batches, setup.execution, 0) as read:
         for batch in read:
             yield put(batch["image"])
 
 
-def _ahead(batches: Batches, section: Any, start: int):
-    return read_ahead(batches, start, readers=section.threads, workers=section.workers)
+def _ahead(batches: Batches, execution: Execution, start: int):
+    return read_ahead(batches, start, readers=execution.readers, workers=execution.workers)

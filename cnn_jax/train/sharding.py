@@ -37,7 +37,7 @@ def own_places(mesh: Mesh, batch_size: int) -> range:
     return range(first * share, (first + sum(own)) * share)
 
 
-def place(array: np.ndarray, sharding: Sharding) -> jax.Array:
+def spread(array: np.ndarray, sharding: Sharding) -> jax.Array:
     """Return a host's array, which every process has, as one array over all devices."""
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 

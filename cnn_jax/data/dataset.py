@@ -1,0 +1,123 @@
+"""A data set: what is trained, validated and tested on."""
+
+import copy
+import dataclasses
+import difflib
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cnn_jax.data.labels import UNLABELLED, check_labels
+from cnn_jax.data.parts import Part, Stream
+from cnn_jax.data.split import balanced, stratified
+from cnn_jax.runtime.errors import BadInputError
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A data set: its parts, and the classes' names.
+
+    ``validation`` is what the set itself has to validate on, beside its test part. ``skipped`` are
+    the files that were left out, a line each or by reason; ``notes`` all that its user should be
+    told of the set, these included.
+    ``size`` is what the images were resized to, (height, width), before any subsampling.
+    ``mean`` and ``std`` are the constants to normalise by, a channel each, of pixels in 0..1;
+    None where neither this project nor the prepared set knows them.
+
+    Raises:
+        BadInputError: a part without examples or with a label that is no class, or less than two
+            classes.
+    """
+
+    train: Part | Stream
+    test: Part | Stream | None
+    classes: tuple[str, ...]
+    size: tuple[int, int]
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    validation: Part | Stream | None = None
+
+    def __post_init__(self):
+        if len(self.classes) < 2:
+            which = f"one class, {self.classes[0]!r}" if self.classes else "no classes"
+            raise BadInputError(f"the data have {which}; telling classes apart takes two")
+        for name, part in self.parts.items():
+            if not len(part):
+                raise BadInputError(f"the {name} part of the data has no examples")
+            check_labels(part.labels, len(self.classes), f"the {name} part of the data")
+
+    @property
+    def parts(self) -> dict[str, Part | Stream]:
+        """Return the parts that there are, by name: train, test, validation."""
+        held = {TRAIN: self.train, TEST: self.test, VALIDATION: self.validation}
+        return {name: part for name, part in held.items() if part is not None}
+
+    def held_out(self, share: float, seed: int, per_class: int | None = None) -> "Dataset":
+        """Return the set with a share of its training part to validate on, seeded and stratified.
+
+        Args:
+            share: of the training examples; 0 leaves the set without a validation part.
+            seed: which examples that are.
+            per_class: train on so many of each class, and leave the rest unused. Those are chosen
+                after the cut: runs on fewer examples are validated on the same ones.
+
+        Raises:
+            BadInputError: the share holds no example, or a class has too few.
+        """
+        rest, cut = stratified(self.train.labels, share, seed)
+        if per_class is not None:
+            rest = rest[balanced(self.train.labels[rest], per_class, seed)]
+        if share and not len(cut):
+            raise BadInputError(
+                f"data.validation: {share} of {len(rest)} examples is none; "
+                "raise it, or set 0 to train on everything"
+            )
+        held = self.train[cut] if len(cut) else self.validation
+        made = copy.copy(self)  # its labels were checked already; those of a test are left alone
+        object.__setattr__(made, "train", self.train[rest])
+        object.__setattr__(made, "validation", held)
+        return made
+
+    def only(self, names: Sequence[str]) -> "Dataset":
+        """Return the set with these of its classes alone, labelled in this order.
+
+        Raises:
+            BadInputError: a name that is no class of the set, or comes twice; or no example of a
+                part is of these classes.
+        """
+        for name in names:
+            if name not in self.classes:
+                near = difflib.get_close_matches(name, self.classes, n=1) or self.classes
+                raise BadInputError(f"data.only: no class is called {name!r}; {', '.join(near)} is")
+        if len(set(names)) < len(names):
+            raise BadInputError(f"data.only: {', '.join(names)} names a class twice")
+        relabelled = np.full(len(self.classes), UNLABELLED, np.int32)
+        relabelled[[self.classes.index(name) for name in names]] = np.arange(len(names))
+
+        def kept(part: Part | Stream, of: str) -> Part | Stream:
+            found = relabelled[part.labels]
+            rows = np.flatnonzero(found != UNLABELLED)
+            if not len(rows):
+                raise BadInputError(
+                    f"data.only: no example of the {of} part is of {', '.join(names)}"
+                )
+            return dataclasses.replace(part[rows], labels=found[rows])
+
+        parts: Any = {name: kept(part, name) for name, part in self.parts.items()}
+        return dataclasses.replace(self, classes=tuple(names), **parts)
+
+
+def fingerprint(parts: Mapping[str, Part | Stream]) -> str:
+    """Return a digest of pixels and labels; of streamed parts, of the labels and their order."""
+    digest = hashlib.sha256()
+    for name, part in parts.items():
+        digest.update(f"{name} {part.image_shape}".encode() + part.labels.tobytes())
+        kept = part.images if isinstance(part, Part) else part.rows
+        digest.update(np.ascontiguousarray(kept).data)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,147 @@
+"""Data as people have them: arrays, a folder of images, the name of a set."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnn_jax.data import sources
+from cnn_jax.data.dataset import Dataset
+from cnn_jax.data.parts import Part, Stream
+from cnn_jax.data.prepare import builders
+from cnn_jax.data.reading import Wanted
+from cnn_jax.runtime.errors import BadInputError
+
+
+def dataset(
+    train: Any,
+    *,
+    validation: Any = 0.0,
+    test: Any = None,
+    seed: int = 0,
+    image_size: Any = None,
+) -> Dataset:
+    """Return what is given as a data set.
+
+    Args:
+        train: a ``Dataset``; arrays (images, labels), see ``part``; a folder of images; or the name
+            of a source, such as ``"digits"``.
+        validation: the share of the training examples that is validated on, seeded and stratified;
+            or arrays, or a part.
+        test: arrays, or a part; what a named set or a folder has if None.
+        seed: which examples are validated on.
+        image_size: that the images of a folder or a named set are resized to; their own if None.
+
+    Raises:
+        BadInputError: it is none of these, or there is something wrong with it.
+    """
+    if isinstance(train, Dataset):
+        found = train
+    elif isinstance(train, (str, Path)):
+        found = _named(train, Wanted(image_size=image_size))
+    else:
+        held = part(train, "train")
+        tested = None if test is None else part(test, "test")
+        largest = max(int(each.labels.max(initial=0)) for each in (held, tested or held))
+        names = tuple(map(str, range(largest + 1)))
+        found = Dataset(held, tested, names, held.image_shape[:2])
+    changed: dict[str, Any] = {} if test is None else {"test": part(test, "test")}
+    if not isinstance(validation, (int, float)):
+        changed["validation"] = part(validation, "validation")
+    elif not 0 <= validation < 1:
+        raise BadInputError(f"validation is {validation}; a share is at least 0 and below 1")
+    found = dataclasses.replace(found, **changed)
+    for name in changed:
+        shape = found.parts[name].image_shape
+        if shape != found.train.image_shape:
+            raise BadInputError(
+                f"the {name} images are {list(shape)}, those to train on "
+                f"{list(found.train.image_shape)}"
+            )
+    if "validation" in changed or not validation:
+        return found
+    return found.held_out(validation, seed)
+
+
+def constants(data: Dataset) -> tuple[Any, Any]:
+    """Return mean and standard deviation by channel: known, stored with the set, or computed.
+
+    None and None for images that are no pixels.
+
+    Raises:
+        BadInputError: images that are streamed, whose constants nobody computed.
+    """
+    if data.mean is not None and data.std is not None:
+        return data.mean, data.std
+    if isinstance(data.train, Stream):
+        raise BadInputError(
+            "data.mean: nobody computed this set's when it was prepared; set data.mean and "
+            "data.std, such as ImageNet's (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225)"
+        )
+    if data.train.images.dtype != np.uint8:
+        return None, None
+    mean, std = builders.moments(builders.histogram(data.train.images))
+    return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def tested(data: Any) -> Part | Stream:
+    """Return examples to evaluate: arrays or a part, or the test part of what ``dataset`` takes."""
+    if isinstance(data, (tuple, list, Part, Stream)):
+        return part(data, "given")
+    found = dataset(data).test
+    if found is None:
+        raise BadInputError("the data have no test part; give (images, labels)")
+    return found
+
+
+def _named(name: str | Path, wanted: Wanted) -> Dataset:
+    if isinstance(name, Path) or Path(name).is_dir():
+        return sources.load("folder", str(name), wanted)
+    return sources.load(name, None, wanted)
+
+
+def part(given: Any, name: str) -> Part | Stream:
+    """Return examples as a part of a data set.
+
+    Args:
+        given: a part, or (images, labels): images ``[N, H, W, C]`` or ``[N, H, W]``, pixels as
+            uint8, or floating-point numbers that the network takes as they are; labels are whole
+            numbers ``[N]``, from 0 on.
+        name: of the part, for messages.
+
+    Raises:
+        BadInputError: arrays of other shapes or types, numbers that are not finite, or a label that
+            is none.
+    """
+    if isinstance(given, (Part, Stream)):
+        return given
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        raise BadInputError(
+            f"the {name} data are a {type(given).__name__}; give (images, labels), a folder of "
+            "images, or the name of a data set"
+        )
+    images, labels = (np.asarray(array) for array in given)
+    if images.ndim == 3:
+        images = images[..., None]
+    if np.issubdtype(images.dtype, np.floating) or str(images.dtype) == "bfloat16":
+        images = images.astype(np.float32)
+    if images.ndim != 4 or images.dtype not in (np.uint8, np.float32) or not images.size:
+        raise BadInputError(
+            f"the {name} images are {images.dtype}{list(np.shape(given[0]))}; they have to be "
+            "[N, H, W, C] or [N, H, W], pixels as uint8 or numbers as floats"
+        )
+    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        raise BadInputError(
+            f"the {name} labels are {labels.dtype}{list(labels.shape)}; {len(images)} images have "
+            f"whole numbers [{len(images)}]"
+        )
+    if labels.min() < 0 or labels.max() > np.iinfo(np.int32).max:
+        raise BadInputError(
+            f"the {name} labels go from {labels.min()} to {labels.max()}; a class is a whole "
+            "number from 0 on"
+        )
+    try:
+        return Part(images, labels.astype(np.int32))
+    except BadInputError as error:
+        raise BadInputError(f"the {name} data: {error}") from None

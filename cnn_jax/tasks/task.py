@@ -1,0 +1,42 @@
+"""What a task says of a network's outputs."""
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import jax
+
+# image [N, H, W, C]; label int32 [N]; in training perhaps target [N, classes], which a loss then
+# takes instead of the label; in evaluation mask bool [N], which says what counts.
+Batch = dict[str, jax.Array]
+
+
+class Task(Protocol):
+    """What is learned.
+
+    Metrics are pure sums over examples, a tree of arrays: they are added up on the device, over
+    batches and devices, and divided once, on the host.
+    """
+
+    def loss(self, outputs: Any, batch: Batch) -> jax.Array:
+        """Return what training makes small, an example each, ``[N]``."""
+        ...
+
+    def metrics(self, outputs: Any, batch: Batch, *, train: bool) -> Any:
+        """Return the sums over the examples of a batch that its mask lets through, if it has one.
+
+        They have ``loss`` and ``examples``, arrays ``[]``, ``+`` and ``cleared()``, which gives
+        zeros on the same devices.
+        """
+        ...
+
+    def zero(self, dtype: Any) -> Any:
+        """Return the sums over no examples; those that are no counts are of ``dtype``."""
+        ...
+
+    def means(self, parts: Iterable[Any]) -> dict[str, Any]:
+        """Return the metrics by name, of the sums over several batches."""
+        ...
+
+    def predictions(self, outputs: Any) -> jax.Array:
+        """Return what the network says of each example, such as a class."""
+        ...

@@ -1,0 +1,333 @@
+"""The one place where a network is trained: from objects to the gradient, read downwards.
+
+``Trainer.fit`` reads the data and opens the folder; ``_Run.train`` is the loop; ``run`` in
+dispatch.py hands batches to a compiled program, which calls the step of step.py, which calls the
+network.
+"""
+
+import contextlib
+import dataclasses
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from cnn_jax.data.dataset import TEST, TRAIN, VALIDATION, Dataset
+from cnn_jax.data.sources import given
+from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.tasks import Task
+from cnn_jax.train import objects, setup
+from cnn_jax.train.checks import check_batch, check_trainer
+from cnn_jax.train.clock import COMPILE, COMPUTE, Clock
+from cnn_jax.train.evaluation import on_devices
+from cnn_jax.train.events import Events, Every
+from cnn_jax.train.fitted import Fitted
+from cnn_jax.train.folder import Record
+from cnn_jax.train.logging import EMA
+from cnn_jax.train.optim import rate_factor
+from cnn_jax.train.partial import Paths
+from cnn_jax.train.profiling import Trace
+from cnn_jax.train.setup import Execution, Setup
+from cnn_jax.train.state import TrainState, Variables
+from cnn_jax.train.step import all_finite
+from cnn_jax.train.stopping import DivergedError, signals
+from cnn_jax.train.strategies import Strategy, compiled
+
+
+@dataclasses.dataclass
+class Trainer:
+    """Trains a network, evaluates it, and says what it predicts.
+
+    It knows no config, and writes nothing unless it is given a folder.
+
+    Attributes:
+        module: called as ``module.apply(variables, x, train=...)``; ``train`` is left out where it
+            takes none.
+        optimizer: an optax transformation.
+        task: what is learned; a classification of as many classes as the network has outputs if
+            None.
+        step: in place of module, optimizer and task, a pure function (state, batch) ->
+            (state, metrics); see ``OwnStep``.
+        state: that ``step`` begins with.
+        seed: of initial weights, order, augmentation, dropout and the validation cut.
+        augment: transform -> its arguments, in order, as a config's ``data.augment``.
+        mean: by channel, of pixels in 0..1, to normalise by; if None, what the data set knows, or
+            that of its training part. Of the last ``fit``, where data say nothing.
+        std: likewise.
+        dtype: of the images that the network gets.
+        accumulate: parts that a batch is gone through in: the same update in less memory.
+        stat_batch: examples that share BatchNorm's statistics; the whole batch if None.
+        ema: decay of a running mean of the variables, evaluated beside them; none if None.
+        ema_batches: over which the mean's statistics are estimated in the end.
+        phases: (first step, paths of the parameters that train from there on; all if None).
+        schedule: step -> learning rate, for the log.
+        execution: how devices compute it.
+
+    Raises:
+        BadInputError: arguments that do not go together.
+    """
+
+    module: nn.Module | None = None
+    _: dataclasses.KW_ONLY
+    optimizer: optax.GradientTransformation | None = None
+    task: Task | None = None
+    step: Callable[..., Any] | None = None
+    state: Any = None
+    seed: int = 0
+    augment: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    dtype: Any = jnp.float32
+    accumulate: int = 1
+    stat_batch: int | None = None
+    ema: float | None = None
+    ema_batches: int = 32
+    phases: tuple[tuple[int, Paths | None], ...] = ((0, None),)
+    schedule: Callable[[int], Any] | None = None
+    execution: Execution = Execution()  # noqa: RUF009, it is frozen
+
+    def __post_init__(self):
+        check_trainer(self)
+        self.constants = self.mean, self.std  # those in use
+
+    def fit(
+        self,
+        train: Any,
+        *,
+        validation: Any = 0.0,
+        test: Any = None,
+        steps: int | None = None,
+        epochs: float | None = None,
+        batch_size: int = 128,
+        every: Every = Every(),  # noqa: B008, it is frozen
+        workdir: str | Path | objects.Opening | None = None,
+        variables: Variables | None = None,
+    ) -> Fitted:
+        """Train, and evaluate what was trained.
+
+        Args:
+            train: arrays (images, labels), a folder of images, the name of a source, a ``Dataset``.
+            validation: the share of the training examples, or the data, to validate on.
+            test: data that are evaluated once, at the end; a set's own if None.
+            steps: updates in all; or else
+            epochs: passes over the training examples.
+            batch_size: examples per step, over all devices.
+            every: steps between lines of the log, evaluations, checkpoints.
+            workdir: where metrics and checkpoints go; a run that was stopped goes on from there.
+                Nothing is written if None.
+            variables: of the network, that start from these values instead of drawn ones.
+
+        Raises:
+            BadInputError: whatever is wrong with the data or the folder.
+            DivergedError: the loss stopped being finite.
+        """
+        data = given.dataset(train, validation=validation, test=test, seed=self.seed)
+        with jax.enable_x64(jnp.dtype(self.dtype) == jnp.float64):
+            made = self.setup(data, steps=steps, epochs=epochs, batch_size=batch_size)
+            check_batch(made, len(data.train))
+            clock, strategy = Clock(), compiled(made)
+            with objects.opening(workdir)(made, data) as folder:
+                begin = strategy.begin(self.seed, variables)
+                with folder.opened(begin, total=made.total, batch_size=batch_size) as record:
+                    run = _Run(made, strategy, record, data, every, clock, self.schedule)
+                    stopped = run.train()
+                    metrics = {} if stopped else folder.measured() or run.conclude()
+                    speed = record.log.images_per_second
+                return folder.end(run.fitted(metrics, stopped, speed), record, len(data.train))
+
+    def evaluate(self, state: Any, data: Any, *, batch_size: int = 128) -> dict[str, Any]:
+        """Return the metrics of a network on data, each example counted once.
+
+        Args:
+            state: of a run, or the network's variables.
+            data: arrays (images, labels), or what ``fit`` takes, of which the test part counts.
+            batch_size: examples at a time, over all devices.
+        """
+        part = given.tested(data)
+        return self._applied(state, part, batch_size, None)
+
+    def predict(self, state: Any, images: Any, *, batch_size: int = 128) -> np.ndarray:
+        """Return what a network says of images ``[N, H, W, C]``, such as classes int32 ``[N]``."""
+        found: list[np.ndarray] = []
+        part = given.part((images, np.zeros(len(images), np.int32)), "given")
+        self._applied(state, part, batch_size, found)
+        return found[0]
+
+    def _applied(self, state: Any, part: Any, batch_size: int, found: Any) -> dict[str, Any]:
+        if self.module is None:
+            raise BadInputError("Trainer: a step of one's own names no network to evaluate")
+        with jax.enable_x64(jnp.dtype(self.dtype) == jnp.float64):
+            made = setup.of(self, part, self.constants, batch_size=batch_size, total=1)
+            if found is None:
+                setup.check_classes(made, {"given": part})
+            strategy = Strategy(made)
+            variables = state if isinstance(state, Mapping) else state.variables
+            return strategy.evaluate(
+                strategy.replicated(variables), on_devices(part, strategy.mesh), found
+            )
+
+    def setup(
+        self,
+        data: Dataset,
+        *,
+        steps: int | None = None,
+        epochs: float | None = None,
+        batch_size: int = 128,
+    ) -> Setup:
+        """Return what the programs of a training on ``data`` are made from."""
+        total = setup.steps_in_all(steps, epochs, len(data.train), batch_size)
+        self.constants = (self.mean, self.std) if self.mean is not None else given.constants(data)
+        made = setup.of(self, data.train, self.constants, batch_size=batch_size, total=total)
+        setup.check_classes(made, data.parts)
+        return made
+
+
+class _Run:
+    """One training, from the state that its record has to the last step."""
+
+    def __init__(
+        self,
+        made: Setup,
+        strategy: Strategy,
+        record: Record,
+        data: Dataset,
+        every: Every,
+        clock: Clock,
+        schedule: Callable[[int], Any] | None,
+    ):
+        self._setup, self._strategy, self._record = made, strategy, record
+        self._clock, self._schedule = clock, schedule
+        self._parts = {name: on_devices(x, strategy.mesh) for name, x in data.parts.items()}
+        self._predictions: dict[str, list[np.ndarray]] = {TEST: []}  # evaluated once, at the end
+        epoch = -(-len(data.train) // made.batch_size)
+        self._events = Events.of(every, made, epoch)
+        self._finite = jax.jit(all_finite)
+        self._flows: list[tuple[int, Any]] = []
+        self._measured: dict[str, dict[str, Any]] = {}  # at the last evaluation
+        self._state, self._step, self._seconds = record.state, record.step, 0.0
+
+    def train(self) -> int | None:
+        """Take the steps that are left; return the signal that ended them before, if one did."""
+        events, clock, log, step = self._events, self._clock, self._record.log, self._step
+        stepping = self._strategy.stepping(self._setup, self._parts[TRAIN], clock)
+        state, running, dispatches = stepping.enter(self._state), None, 0
+        trace = Trace(events.profile, self._record.profile)
+        with contextlib.closing(stepping), signals() as received, trace:
+            while step < events.total:
+                trace.at(step)
+                count = events.until_next(step)
+                with clock.section(COMPUTE if dispatches else COMPILE):
+                    if events.flow_is_due(step):
+                        self._flows.append((step, stepping.measure_flow(state, step)))
+                    state, last = stepping.run(state, step, count)
+                    jax.block_until_ready(running)  # one runs while the next is sent, no more
+                if running is not None:
+                    log.progress(step, running.mean_loss())
+                running, step, dispatches = last, step + count, dispatches + 1
+                # Asked once: who stops has to have saved.
+                stopping = self._strategy.stop_agreed(bool(received), dispatches)
+                if stopping or events.any_is_due(step):
+                    with clock.section(COMPUTE):
+                        jax.block_until_ready(last)
+                    log.progress(step, last.mean_loss())
+                    state, running = self._pause(stepping, state, step, stopping), None
+                if stopping:
+                    return received[0] if received else signal.SIGTERM
+            if step == self._record.step:  # there was nothing left to do
+                self._state = stepping.view(state)
+            self._seconds = self._record.seconds + clock.total()
+            return received[0] if received else None  # after the last step was saved
+
+    def _pause(self, stepping: Any, state: Any, step: int, stopping: bool) -> Any:
+        """Log, evaluate, save what is due after ``step`` steps; return the state to go on with."""
+        events, log, now = self._events, self._record.log, stepping.view(state)
+        self._check(int(now.bad_step))
+        log.write_flow(self._flows)
+        self._flows.clear()
+        if events.due(step, events.log):
+            line = self._setup.means([now.window])
+            log.write(step, TRAIN, line | self._learning_rate(step - 1, now))
+            state = stepping.clear(state)
+            now = stepping.view(state)
+        if step == events.total:
+            now = self._with_statistics(now)
+        self._state, self._step = now, step
+        evaluating = events.due(step, events.evaluate)
+        self._measured = self._evaluate(now, VALIDATION) if evaluating else {}
+        for split, line in self._measured.items():
+            log.write(step, split, line)
+        self._seconds = self._record.seconds + self._clock.total()
+        if saving := events.due(step, events.checkpoint) or stopping:
+            self._check(-1 if self._finite(self._setup.trained(now)) else step)
+            measured = next(iter(self._measured.values()), None)
+            self._record.save(step, now, self._seconds, measured)
+        if evaluating or saving:
+            log.pause()
+        return state
+
+    def _check(self, bad_step: int) -> None:
+        if bad_step >= 0:
+            raise DivergedError(
+                f"the loss is not finite at step {bad_step} ({self._record.kept()}); "
+                "lower optim.learning_rate"
+            )
+
+    def _learning_rate(self, step: int, now: Any) -> dict[str, float]:
+        if self._schedule is None:
+            return {}
+        rate = jnp.asarray(self._schedule(step)) * rate_factor(now.opt_state)
+        return {"learning_rate": float(rate)}
+
+    def _with_statistics(self, now: TrainState) -> TrainState:
+        """Return the state with the running mean's own statistics, where a mean is kept."""
+        if not now.averaged:
+            return now
+        part, seed = self._parts[TRAIN], self._setup.seed
+        mean = self._strategy.estimate(now.averaged, part, seed)
+        return now.replace(ema_rest={name: mean[name] for name in now.ema_rest})
+
+    def _evaluate(self, now: Any, name: str) -> dict[str, dict[str, Any]]:
+        """Return the metrics of a part, and of the averaged network, by split; {} without it."""
+        if name not in self._parts or self._setup.own is not None:
+            return {}
+        part, into = self._parts[name], self._predictions.get(name)
+        measured = {name: self._strategy.evaluate(now.variables, part, into)}
+        if mean := now.averaged:
+            measured[name + EMA] = self._strategy.evaluate(mean, part)
+        return measured
+
+    def conclude(self) -> dict[str, dict[str, Any]]:
+        """Evaluate the trained network on all parts, the test part for the first and only time."""
+        measured: dict[str, dict[str, Any]] = {}
+        for name in (TRAIN, VALIDATION, TEST):
+            measured |= (
+                self._measured if name in self._measured else self._evaluate(self._state, name)
+            )
+        for name, line in measured.items():
+            if name.startswith(TEST):
+                self._record.log.write(self._events.total, name, line)
+        return measured
+
+    def fitted(self, metrics: dict[str, Any], stopped: int | None, speed: float | None) -> Fitted:
+        """Return what the training hands back, but for its history."""
+        found = self._predictions[TEST]
+        return Fitted(
+            state=self._state,
+            history=[],
+            metrics=metrics,
+            predictions=np.concatenate(found) if found else None,
+            steps=self._step,
+            batch_size=self._setup.batch_size,
+            seconds=self._seconds,
+            seconds_by_use=dict(self._clock.seconds),
+            images_per_second=speed,
+            stopped=stopped,
+            devices=[device.device_kind for device in self._strategy.mesh.devices.flat],
+            record=self._strategy.record,
+        )
