@@ -49,41 +49,19 @@ def solve(config: Config, control: Config, match: Match, data: Data, cost=None) 
     Raises:
         BadInputError: no value comes within the tolerance; the line has the nearest.
     """
-    counted: dict[str, tuple[int, int]] = {}
-
-    def counts(candidate: Config) -> tuple[int, int]:
-        key = configs.to_json(candidate)
-        if key not in counted:
-            counted[key] = count(candidate, data)
-        return counted[key]
-
-    def price(candidate: Config) -> float:
-        if match.budget == "step_time":
-            if cost is None:
-                raise BadInputError(f"budget {match.budget!r} takes a measurement")
-            return cost(candidate)
-        return counts(candidate)[match.budget == "macs"]
-
-    def trial_of(value: Any) -> Config:
-        trial = configs.override(config, ())
-        set_field(trial, match.by, value)
-        return trial
-
-    def priced(value: Any) -> float:
-        return price(trial_of(value))
-
+    costs = _Costs(match.budget, data, cost)
     before = get_field(config, match.by)
-    target = price(control)
+    target = costs.price(control)
     if not target > 0:
         raise BadInputError(f"the control has no {match.budget}, which nothing could be equal to")
     if match.by == STEPS:
-        if match.budget == "params":
-            raise BadInputError("steps do not change the number of parameters")
-        steps = data.steps(config)
-        value: Any = max(round(data.steps(control) * target / price(config)), 1)
-        off = value * price(config) / (data.steps(control) * target) - 1
-        before = before if before is not None else steps
+        value, off = _steps(config, control, costs, target)
+        before = before if before is not None else data.steps(config)
     else:
+
+        def priced(value: Any) -> float:
+            return costs.price(_with_field(config, match.by, value))
+
         value = search(priced, before, target, match.tolerance)
         off = priced(value) / target - 1
     if not abs(off) <= match.tolerance:
@@ -91,16 +69,65 @@ def solve(config: Config, control: Config, match: Match, data: Data, cost=None) 
             f"{match.by}: the nearest to equal {match.budget} is {value!r}, {off:+.2%} away, more "
             f"than {match.tolerance:.2%}; adjust another field, or allow more"
         )
-    trial = trial_of(value)
-    own, other = counts(trial), counts(control)
-    residual = {
-        "params": _apart(own[0], other[0]),
-        "macs": _apart(own[1], other[1]),
-        "training MACs": _apart(own[1] * data.steps(trial), other[1] * data.steps(control)),
-    }
+    residual = costs.residual(_with_field(config, match.by, value), control)
     if match.budget == "step_time":
         residual["step time"] = off
     return Matched(match.budget, match.by, before, value, match.tolerance, residual)
+
+
+class _Costs:
+    """What configs cost on the data, each of them counted once.
+
+    Attributes:
+        budget: params, macs or step_time.
+        data: what they train on.
+        cost: config -> cost of one image, for step_time.
+    """
+
+    def __init__(self, budget: str, data: Data, cost: Callable[[Config], float] | None):
+        self.budget, self.data, self.cost = budget, data, cost
+        self._counted: dict[str, tuple[int, int]] = {}
+
+    def price(self, config: Config) -> float:
+        """Return what a config costs of the budget; steps do not enter."""
+        if self.budget == "step_time":
+            if self.cost is None:
+                raise BadInputError(f"budget {self.budget!r} takes a measurement")
+            return self.cost(config)
+        return self._counts(config)[self.budget == "macs"]
+
+    def residual(self, config: Config, control: Config) -> dict[str, float]:
+        """Return by which share of the control's each counted budget is apart."""
+        own, other = self._counts(config), self._counts(control)
+        steps, others = self.data.steps(config), self.data.steps(control)
+        return {
+            "params": _apart(own[0], other[0]),
+            "macs": _apart(own[1], other[1]),
+            "training MACs": _apart(own[1] * steps, other[1] * others),
+        }
+
+    def _counts(self, config: Config) -> tuple[int, int]:
+        """Return (parameters, multiply-adds of one image)."""
+        key = configs.to_json(config)
+        if key not in self._counted:
+            self._counted[key] = count(config, self.data)
+        return self._counted[key]
+
+
+def _steps(config: Config, control: Config, costs: _Costs, target: float) -> tuple[int, float]:
+    """Return the steps in which a config costs what its control does in all, and what is left."""
+    if costs.budget == "params":
+        raise BadInputError("steps do not change the number of parameters")
+    whole = costs.data.steps(control) * target
+    value = max(round(whole / costs.price(config)), 1)
+    return value, value * costs.price(config) / whole - 1
+
+
+def _with_field(config: Config, name: str, value: Any) -> Config:
+    """Return a copy of a config with one field set."""
+    copy = configs.override(config, ())
+    set_field(copy, name, value)
+    return copy
 
 
 def _apart(own: int, other: int) -> float:

@@ -94,7 +94,7 @@ def _finite(value: Any) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-def place(folder: Path, cell: Cell) -> Path:
+def folder_of(folder: Path, cell: Cell) -> Path:
     """Return where a cell of the study in ``folder`` lives."""
     return folder / CELLS / cell.folder
 
@@ -121,7 +121,7 @@ def _owes(folder: Path) -> bool:
 
 def request(folder: Path, plan: Plan, cell: Cell) -> Path:
     """Write down what is to be run; return the cell's folder."""
-    own = place(folder, cell)
+    own = folder_of(folder, cell)
     own.mkdir(parents=True, exist_ok=True)
     wanted = {"config": to_json(cell_config(plan, cell)), "gradients": plan.gradients}
     wanted |= {"lanes": cell.lanes, "sealed": plan.sealed, "cell": cell.id}

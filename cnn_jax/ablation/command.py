@@ -23,6 +23,7 @@ FAILURES, STOPPED = 1, 128
 # (experiments/benchmarks/seeds.py). On other devices nobody has measured them yet.
 LANES = 1
 LANES_HELP = "seeds of an arm that one program trains together (vmap)"
+JOBS_HELP = "cells at once; they share the cores, whose number each cell is known by"
 SLURM_HELP = "run cells as SLURM jobs; OPTIONS are submitit's: slurm_partition=gpu,timeout_min=60"
 
 Prepare = Callable[[Study, Path, str], Study]  # (declared, folder, preset)
@@ -69,13 +70,18 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, metavar="N", help="the preset's unless given")
     parser.add_argument("--data", metavar="NAME", help="a source of data; the preset's own")
     parser.add_argument("--data_dir", type=os.path.expanduser, metavar="DIR", help="where it is")
-    parser.add_argument("--jobs", type=int, metavar="N", help="cells at once")
+    parser.add_argument("--jobs", type=int, metavar="N", help=JOBS_HELP)
     parser.add_argument("--lanes", type=int, default=LANES, metavar="N", help=LANES_HELP)
     parser.add_argument("--slurm", nargs="?", const="", metavar="OPTIONS", help=SLURM_HELP)
     parser.add_argument("--retry", action="store_true", help="try failed cells again")
     parser.add_argument("--plan_only", action="store_true", help="prove and count; train nothing")
     parser.add_argument("--report_only", action="store_true", help="render stored cells again")
-    return parser.parse_args(arguments)
+    flags = parser.parse_args(arguments)
+    for name in ("jobs", "lanes"):
+        value = getattr(flags, name)
+        if value is not None and value < 1:
+            raise BadInputError(f"--{name}={value}: at least 1")
+    return flags
 
 
 def _run(
@@ -83,67 +89,37 @@ def _run(
 ) -> int:
     flags = _parse(arguments)
     folder = Path(flags.workdir)
-    for name in ("jobs", "lanes"):
-        value = getattr(flags, name)
-        if value is not None and value < 1:
-            raise BadInputError(f"--{name}={value}: at least 1")
     if flags.report_only:
-        held = Plan.read(folder)
-        preset = flags.preset or held.preset
-        name = study(preset if preset in PRESETS else PRESETS[0]).name
-        _check_same(folder, held, name, preset)
-        return _report(folder)
-
-    import jax
+        return _report_again(study, folder, flags.preset)
 
     from cnn_jax.ablation import plan as plans
-    from cnn_jax.ablation import runner, slurm, tuning
+    from cnn_jax.ablation import tuning
     from cnn_jax.train.stopping import StoppedError
 
-    parameters = None if flags.slurm is None else slurm.options(flags.slurm)
+    run = _runner(flags)
     preset = flags.preset or PRESETS[0]
     declared = study(preset)
     held = _held(folder, needed=flags.plan_only)
     if held is not None:
         _check_same(folder, held, declared.name, preset)
-    if flags.seeds is not None:
-        declared = dataclasses.replace(declared, seeds=flags.seeds)
-    if flags.data is not None:
-        declared.base.data.name, declared.base.data.dir = flags.data, None
-    if flags.data_dir is not None:
-        declared.base.data.dir = flags.data_dir
+    declared = _with_flags(declared, flags)
     if prepare is not None:
         workdir.check_writable(folder)
         declared = prepare(declared, folder, preset)
-    if not any(arm.match and arm.match.budget == "step_time" for arm in declared.arms):
-        # Counting needs no accelerator, whose memory is the workers'. They are processes of their
-        # own and do not see this.
-        jax.config.update("jax_platforms", "cpu")
+    _leave_accelerator(declared)
     command = f"python {shlex.join([sys.argv[0], *arguments])}"
     work_out = partial(
-        plans.work_out, declared, folder, preset=preset, command=command, lanes=flags.lanes
+        *(plans.work_out, declared, folder),
+        preset=preset,
+        command=command,
+        lanes=flags.lanes,
+        threads=_threads(flags),
     )
     plan = work_out()
     if declared.tune:
         tuning.check(plan)
     if flags.plan_only:
-        from cnn_jax.ablation.report import describe_plan
-
-        if held is None or held.cells == plan.cells or not (folder / CELLS).exists():
-            plan.write(folder)
-        else:
-            line = f"{folder}: the plan of the cells that are there is kept; this one was not"
-            print(line, file=sys.stderr)
-        print(describe_plan(plan))
-        return 0
-
-    def run(folder: Path, plan: plans.Plan) -> None:
-        if parameters is None:
-            jobs = flags.jobs or runner.default_jobs()
-            runner.run_cells(folder, plan, jobs=jobs, retry=flags.retry)
-        else:
-            slurm.run_cells(folder, plan, parameters, retry=flags.retry)
-
+        return _show(plan, held, folder)
     try:
         if declared.tune:
             plan = work_out(tuning=tuning.choose(declared, plan, folder, run))
@@ -153,6 +129,76 @@ def _run(
         print(f"{error}; the same command goes on from here", file=sys.stderr)
         return STOPPED + error.signum
     return _report(folder)
+
+
+def _report_again(study: Callable[[str], Study], folder: Path, preset: str | None) -> int:
+    """Render the cells that a folder holds; return the exit status."""
+    held = Plan.read(folder)
+    preset = preset or held.preset
+    name = study(preset if preset in PRESETS else PRESETS[0]).name
+    _check_same(folder, held, name, preset)
+    return _report(folder)
+
+
+def _threads(flags: argparse.Namespace) -> int | None:
+    """Return how many of the processor's threads compute a cell; None if a cluster decides."""
+    from cnn_jax.ablation import runner, worker
+
+    if flags.slurm is not None:
+        return None
+    return worker.threads(flags.jobs or runner.default_jobs())
+
+
+def _runner(flags: argparse.Namespace) -> Callable[[Path, Plan], None]:
+    """Return what runs a plan's cells in a folder: processes of this machine, or SLURM jobs."""
+    from cnn_jax.ablation import runner, slurm
+
+    parameters = None if flags.slurm is None else slurm.options(flags.slurm)
+
+    def run(folder: Path, plan: Plan) -> None:
+        if parameters is None:
+            jobs = flags.jobs or runner.default_jobs()
+            runner.run_cells(folder, plan, jobs=jobs, retry=flags.retry)
+        else:
+            slurm.run_cells(folder, plan, parameters, retry=flags.retry)
+
+    return run
+
+
+def _with_flags(declared: Study, flags: argparse.Namespace) -> Study:
+    """Return a study with the seeds and the data that the command line names."""
+    if flags.seeds is not None:
+        declared = dataclasses.replace(declared, seeds=flags.seeds)
+    if flags.data is not None:
+        declared.base.data.name, declared.base.data.dir = flags.data, None
+    if flags.data_dir is not None:
+        declared.base.data.dir = flags.data_dir
+    return declared
+
+
+def _leave_accelerator(declared: Study) -> None:
+    """Work the study out on the CPU, unless a step is measured.
+
+    Counting needs no accelerator, whose memory is the workers'. They are processes of their own
+    and do not see this.
+    """
+    import jax
+
+    if not any(arm.match and arm.match.budget == "step_time" for arm in declared.arms):
+        jax.config.update("jax_platforms", "cpu")
+
+
+def _show(plan: Plan, held: Plan | None, folder: Path) -> int:
+    """Print a plan, and keep it unless cells of another one are there; return the exit status."""
+    from cnn_jax.ablation.report import describe_plan
+
+    if held is None or held.cells == plan.cells or not (folder / CELLS).exists():
+        plan.write(folder)
+    else:
+        line = f"{folder}: the plan of the cells that are there is kept; this one was not"
+        print(line, file=sys.stderr)
+    print(describe_plan(plan))
+    return 0
 
 
 def _held(folder: Path, *, needed: bool) -> Plan | None:

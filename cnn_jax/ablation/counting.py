@@ -18,6 +18,7 @@ from cnn_jax import config as configs
 from cnn_jax.analysis import summarize
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import fingerprint
+from cnn_jax.ops.cpu import build_onednn
 from cnn_jax.runs.experiment import assemble
 from cnn_jax.runs.initialise import given_variables
 from cnn_jax.runs.objects import build_module, total_steps
@@ -28,8 +29,9 @@ from cnn_jax.train import compilation
 from cnn_jax.train.state import init_state
 
 PACKAGE = Path(__file__).parent.parent
-# What a cell computes does not depend on these.
-APART = ("ablation", "commands", "cli.py", "__main__.py")
+# What a cell computes does not depend on these rooms, which plan, draw, predict and report ...
+APART = ("ablation", "commands", "deploy", "inspection", "planning", "__main__.py")
+MEASURING = ("ablation/gradients.py",)  # ... but for what measures cells
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,12 +138,16 @@ def initial_tensors(module: Any, config: Config, data: Data) -> dict[str, Tensor
     return found
 
 
-def code_version() -> str:
-    """Return a digest of the source files that decide what a cell computes."""
-    digest = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
+def code_version(threads: int | None = None) -> str:
+    """Return a digest of what decides what a cell computes, beside its config.
+
+    The package's sources, those in C++ included, the version of oneDNN where it is installed, and
+    the number of ``threads`` of the processor that a cell is computed by, where that is known.
+    """
+    digest = hashlib.sha256(f"{build_onednn.installed()} {threads}".encode())
+    for path in sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.cc")]):
         name = path.relative_to(PACKAGE)
-        if name.parts[0] not in APART:
+        if name.parts[0] not in APART or name.as_posix() in MEASURING:
             digest.update(f"{name}\n".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from cnn_jax.analysis.execution import children
 from cnn_jax.data import order
 from cnn_jax.data.dataset import TRAIN
+from cnn_jax.nn.norms import block, norms
 from cnn_jax.runs.experiment import assemble
 from cnn_jax.runs.run import load_run
 from cnn_jax.runtime import random_keys
@@ -42,8 +44,7 @@ def block_norms(
         logits = logits[0] if isinstance(logits, tuple) else logits
         return jnp.mean(cross_entropy(logits, labels))
 
-    grads = jax.grad(loss)(variables["params"])
-    return {name: optax.tree.norm(block) for name, block in grads.items()}
+    return norms(jax.grad(loss)(variables["params"]), block)
 
 
 def measure(folder: Path) -> dict[str, dict[str, float]]:
@@ -65,27 +66,13 @@ def measure(folder: Path) -> dict[str, dict[str, float]]:
 
         # Seed and images are arguments: the cells of an arm share both compilations.
         begin = compilation.hurried(jax.jit(draw), seed)(seed)
-        norms = compilation.hurried(jax.jit(partial(block_norms, module)), begin, images, labels)
+        measured = compilation.hurried(jax.jit(partial(block_norms, module)), begin, images, labels)
         found = {
-            when: norms(at, images, labels) for when, at in (("start", begin), ("end", trained))
+            when: measured(at, images, labels) for when, at in (("start", begin), ("end", trained))
         }
         names = list(found["start"])  # jax sorts dicts by name; the network's own order is kept
-        ordered = [name for name in _running_order(module, images[:1]) if name in names]
+        init = partial(module.init, jax.random.key(0), train=False)
+        ordered = [name for name in children(init, images[:1]) if name in names]
         return {
             when: {name: float(values[name]) for name in ordered} for when, values in found.items()
         }
-
-
-def _running_order(module: nn.Module, image: jax.Array) -> list[str]:
-    """Return the names of a network's children in the order in which they run."""
-    seen: list[str] = []
-
-    def note(call, args, kwargs, context):
-        path = context.module.path
-        if len(path) == 1 and path[0] not in seen:
-            seen.append(path[0])
-        return call(*args, **kwargs)
-
-    with nn.intercept_methods(note):
-        jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), image)
-    return seen

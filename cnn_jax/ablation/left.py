@@ -35,7 +35,7 @@ def read_cells(plan: Plan, folder: Path) -> Stored:
     gradients: dict[str, list[cells.Norms]] = {}
     failures = []
     for cell in plan.cells:
-        place = cells.place(folder, cell)
+        place = cells.folder_of(folder, cell)
         try:
             # One that diverged in its last step may have a result; it failed all the same.
             failed = cells.failure(place) if cells.state(place) == cells.FAILED else None

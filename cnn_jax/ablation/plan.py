@@ -23,7 +23,7 @@ from cnn_jax.ablation.study import Arm, Study, set_field
 from cnn_jax.ablation.timing import step_time_ratio
 from cnn_jax.config import Config
 from cnn_jax.runs import workdir
-from cnn_jax.runs.initialise import place, source_digest
+from cnn_jax.runs.initialise import source_digest, source_path
 from cnn_jax.runs.run import versions
 from cnn_jax.runtime.errors import BadInputError
 
@@ -37,6 +37,7 @@ def work_out(
     preset: str,
     command: str,
     lanes: int = 1,
+    threads: int | None = None,
     tuning: Sequence[Candidate] = (),
 ) -> Plan:
     """Match budgets, prove one factor, name the cells; nothing is trained.
@@ -47,68 +48,28 @@ def work_out(
         preset: its name, for the report.
         command: how it was started, for the report.
         lanes: how many seeds of an arm one program trains.
+        threads: of the processor, for a cell; None if nobody knows.
         tuning: what arms tried, those chosen marked; empty before.
 
     Raises:
-        BadInputError: a config no run could use, a difference that is not declared, a budget out
-            of reach. Nothing but remembered counts is written before all of that has passed.
+        BadInputError: a config no run could use, an undeclared difference, a budget out of reach;
+            before anything but remembered counts is written.
     """
     arms = {arm.name: arm for arm in study.arms}
     made = {name: study.config(arm) for name, arm in arms.items()}
     compared = [each for arm in arms.values() for each in arm.comparisons()]
-    check_validation(study, made)
-    for arm in compared:  # wrong fields stop before any counting
-        control, own = made[arm.against or ""], made[arm.name]
-        check_factor(arm, control, own)
-        fields = declared_differences(study, arm, control, own)
-        if arms[arm.name].match is None:
-            check_differs(arm, fields)
-    data = _load(made)
-    for arm in compared:
-        check_test_sets(study, arm, data)
+    data = _checked(study, made, compared)
     workdir.check_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    memo = Memo(folder / MEMORY)
-    code = counting.code_version()
-    matched = {}
-    for name, arm in arms.items():
-        if arm.match is not None:
-            found = _match(arm, made[name], made[arm.against or ""], data[name], memo, code)
-            set_field(made[name], arm.match.by, found.value)
-            matched[name] = found
-    for each in tuning:
-        for name, value in each.fields.items() if each.chosen else ():
-            set_field(made[each.arm], name, value)
+    memo, code = Memo(folder / MEMORY), counting.code_version(threads)
+    matched = _adjust(made, arms, data, memo, code, tuning)
     described = {name: _describe(name, made[name], data[name], memo, code) for name in arms}
     proofs = [prove(study, arm, made, described, data) for arm in compared]
     for arm, proof in zip(compared, proofs, strict=True):
         check_differs(arm, proof.fields)
-    plans = [
-        ArmPlan(
-            name,
-            arm.against,
-            made[name].model.name,
-            described[name].params,
-            described[name].macs,
-            data[name].steps(made[name]),
-            matched.get(name),
-            configs.to_json(made[name]),
-            tuple(data[name].image_shape),
-            {part: len(labels) for part, labels in data[name].labels.items()},
-        )
-        for name, arm in arms.items()
-    ]
-    digests: dict[str, str | None] = {}
-
-    def cell(plan: ArmPlan, seed: int) -> Cell:
-        first = seed - seed % lanes
-        together = tuple(range(first, min(first + lanes, study.seeds)))
-        together = together if len(together) > 1 else ()
-        fingerprint = data[plan.name].fingerprint
-        own = identity(made[plan.name], seed, fingerprint, code, together, digests)
-        return Cell(plan.name, seed, own, plan.steps, together)
-
-    cells = [cell(plan, seed) for seed in range(study.seeds) for plan in plans]
+    plans = tuple(
+        _arm_plan(arm, made[n], data[n], described[n], matched.get(n)) for n, arm in arms.items()
+    )
     section = study.base.data
     return Plan(
         study.name,
@@ -121,15 +82,76 @@ def work_out(
         tuple(study.threats),
         study.gradients,
         tuple(range(study.seeds)),
-        tuple(plans),
+        plans,
         tuple(proofs),
-        tuple(cells),
+        _cells(plans, made, data, code, seeds=study.seeds, lanes=lanes),
         code,
         {name: each.fingerprint for name, each in data.items()},
         command,
         study.series,
         tuple(tuning),
     )
+
+
+def _adjust(
+    made: dict[str, Config],
+    arms: dict[str, Arm],
+    data: dict[str, Data],
+    memo: Memo,
+    code: str,
+    tuning: Sequence[Candidate],
+) -> dict[str, Matched]:
+    """Set in each arm's config what matches its budget, and what was tuned; return the matches."""
+    matched = {}
+    for name, arm in arms.items():
+        if arm.match is not None:
+            found = _match(arm, made[name], made[arm.against or ""], data[name], memo, code)
+            set_field(made[name], arm.match.by, found.value)
+            matched[name] = found
+    for each in tuning:
+        for name, value in each.fields.items() if each.chosen else ():
+            set_field(made[each.arm], name, value)
+    return matched
+
+
+def _arm_plan(
+    arm: Arm, config: Config, data: Data, described: Described, matched: Matched | None
+) -> ArmPlan:
+    return ArmPlan(
+        arm.name,
+        arm.against,
+        config.model.name,
+        described.params,
+        described.macs,
+        data.steps(config),
+        matched,
+        configs.to_json(config),
+        tuple(data.image_shape),
+        {part: len(labels) for part, labels in data.labels.items()},
+    )
+
+
+def _cells(
+    plans: Sequence[ArmPlan],
+    made: dict[str, Config],
+    data: dict[str, Data],
+    code: str,
+    *,
+    seeds: int,
+    lanes: int,
+) -> tuple[Cell, ...]:
+    """Return the cells, seed by seed; ``made`` and ``data`` are by arm."""
+    digests: dict[str, str | None] = {}
+
+    def cell(plan: ArmPlan, seed: int) -> Cell:
+        first = seed - seed % lanes
+        together = tuple(range(first, min(first + lanes, seeds)))
+        together = together if len(together) > 1 else ()
+        fingerprint = data[plan.name].fingerprint
+        own = identity(made[plan.name], seed, fingerprint, code, together, digests)
+        return Cell(plan.name, seed, own, plan.steps, together)
+
+    return tuple(cell(plan, seed) for seed in range(seeds) for plan in plans)
 
 
 def cell_config(plan: Plan, cell: Cell) -> Config:
@@ -150,6 +172,25 @@ def read_config(text: str) -> Config:
             "is another; take the model whose default it is"
         )
     return config
+
+
+def _checked(study: Study, made: dict[str, Config], compared: Sequence[Arm]) -> dict[str, Data]:
+    """Return each arm's data; wrong fields raise ``BadInputError`` before any counting.
+
+    ``compared`` has an arm once for each control of it.
+    """
+    check_validation(study, made)
+    matched = {arm.name for arm in study.arms if arm.match is not None}
+    for arm in compared:
+        control, own = made[arm.against or ""], made[arm.name]
+        check_factor(arm, control, own)
+        fields = declared_differences(study, arm, control, own)
+        if arm.name not in matched:
+            check_differs(arm, fields)
+    data = _load(made)
+    for arm in compared:
+        check_test_sets(study, arm, data)
+    return data
 
 
 def _load(made: dict[str, Config]) -> dict[str, Data]:
@@ -228,7 +269,7 @@ def identity(
     order = list(configs.ordered(config.data.augment))
     own = configs.override(config, ())
     own.seed = seed
-    if (weights := place(own)) is not None:
+    if (weights := source_path(own)) is not None:
         digests = {} if digests is None else digests
         if weights not in digests:
             digests[weights] = source_digest(own)

@@ -57,7 +57,7 @@ def units_to_do(folder: Path, plan: Plan, *, retry: bool) -> list[Unit]:
     wanted = (cells.WAITING, cells.FAILED) if retry else (cells.WAITING,)
     units: dict[tuple, list[Cell]] = {}
     for cell in plan.cells:
-        own = cells.place(folder, cell)
+        own = cells.folder_of(folder, cell)
         state = cells.state(own)
         if retry and state == cells.DONE and damage(own, cell) is not None:
             print(f"{own.name}: set aside as {cells.set_aside(own).name}", file=sys.stderr)
@@ -121,7 +121,7 @@ def remaining(folder: Path, now: Progress) -> float | None:
     running = list(now.running.values())
     waiting = [cell for unit in list(now.waiting) for cell in unit]
     todo = sum(cell.steps for cell in [*waiting, *running])
-    here = sum(min(cells.progress(cells.place(folder, c)), c.steps) for c in running)
+    here = sum(min(cells.progress(cells.folder_of(folder, c)), c.steps) for c in running)
     done = now.steps + here
     return (time.monotonic() - now.started) * (todo - here) / done if done else None
 
@@ -134,7 +134,9 @@ def table(folder: Path, now: Progress) -> Table:
     for name, how in list(now.ended.items())[-8:]:
         shown.add_row(name, "", how)
     for name, cell in list(now.running.items()):
-        shown.add_row(name, f"{cells.progress(cells.place(folder, cell))}/{cell.steps}", "running")
+        shown.add_row(
+            name, f"{cells.progress(cells.folder_of(folder, cell))}/{cell.steps}", "running"
+        )
     if now.waiting:
         shown.add_row(f"{sum(map(len, list(now.waiting)))} more", "", "waiting")
     return shown

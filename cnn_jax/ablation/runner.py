@@ -78,7 +78,7 @@ class _Worker(threading.Thread):
     def run(self) -> None:
         """Work through what waits."""
         while (unit := self._next()) is not None:
-            folders = [cells.place(self._folder, cell) for cell in unit]
+            folders = [cells.folder_of(self._folder, cell) for cell in unit]
             answers, status = self._ask(folders)
             if self._stopping and not answers:
                 break

@@ -93,11 +93,11 @@ def run_cells(
         lacking = [unit for unit, job in jobs.items() if job is None]
         with executor.batch(allow_implicit_submissions=True):
             for unit in lacking:
-                places = [str(cells.place(folder, cell).resolve()) for cell in unit]
+                places = [str(cells.folder_of(folder, cell).resolve()) for cell in unit]
                 jobs[unit] = executor.submit(Work(), places)
         for unit in lacking:
             note = {"id": jobs[unit].job_id, "folder": str(jobs[unit].paths.folder)}
-            json_file.write(cells.place(folder, unit[0]) / JOB, note)
+            json_file.write(cells.folder_of(folder, unit[0]) / JOB, note)
         while jobs and not received:
             time.sleep(REFRESH)
             for unit, job in list(jobs.items()):
@@ -116,7 +116,7 @@ def run_cells(
 
 def _look(folder: Path, unit: Unit, job: Any, now: Progress) -> None:
     """Move a job's cells to where they are now."""
-    places = [cells.place(folder, cell) for cell in unit]
+    places = [cells.folder_of(folder, cell) for cell in unit]
     # SLURM makes the log when the job starts; what it says of the state may be a minute old.
     if unit in now.waiting and (job.done() or job.paths.stdout.exists()):
         now.waiting.remove(unit)
@@ -135,7 +135,9 @@ def _look(folder: Path, unit: Unit, job: Any, now: Progress) -> None:
 def _found(folder: Path, unit: Unit, submitit: Any) -> Any:
     """Return the job that an earlier command submitted for the cells and that is not over."""
     try:
-        kept = json_file.read(cells.place(folder, unit[0]) / JOB, Job, "the note of a cell's job")
+        kept = json_file.read(
+            cells.folder_of(folder, unit[0]) / JOB, Job, "the note of a cell's job"
+        )
     except UnreadableFileError:
         return None
     job = submitit.SlurmJob(kept["folder"], kept["id"])

@@ -44,7 +44,7 @@ def choose(
     own.mkdir(parents=True, exist_ok=True)
     asked.write(own)
     run(own, asked)
-    outcomes = [cells.outcome(cells.place(own, cell), cell) for cell in asked.cells]
+    outcomes = [cells.outcome(cells.folder_of(own, cell), cell) for cell in asked.cells]
     measured = [
         None if each is None or each.diverged(VALIDATION) else each.result["metrics"][VALIDATION]
         for each in outcomes

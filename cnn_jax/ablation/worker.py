@@ -37,8 +37,20 @@ def take_share(slot: int, of: int) -> None:
             os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     elif hasattr(os, "sched_setaffinity"):  # not on macOS
         cores = sorted(os.sched_getaffinity(0))
-        if len(cores) >= of:
-            os.sched_setaffinity(0, cores[slot::of])
+        own = threads(of)
+        if own is not None and len(cores) >= of:
+            os.sched_setaffinity(0, cores[slot * own : (slot + 1) * own])
+
+
+def threads(of: int) -> int | None:
+    """Return how many threads a worker has, one of ``of``; None where GPUs compute.
+
+    All have as many: sums are cut by threads, so that their number decides last digits.
+    """
+    if visible_gpus() or not hasattr(os, "sched_getaffinity"):
+        return None
+    cores = len(os.sched_getaffinity(0))
+    return cores // of if cores >= of else cores
 
 
 def prepare() -> None:

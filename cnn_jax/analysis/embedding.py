@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
 from cnn_jax.analysis.probe import Probe
 from cnn_jax.ops.precision import accumulator
@@ -14,16 +15,33 @@ from cnn_jax.ops.precision import accumulator
 def embed(probe: Probe, layer: str, batches: Iterable[jax.Array]) -> np.ndarray:
     """Return each image's vector, ``[N, D]``, of length 1.
 
-    A layer's output with rows and columns is averaged over them; then the vector is divided by
-    its Euclidean norm, so that a product of two is their cosine.
+    It is the layer's output, averaged over rows and columns where it has them, divided by its
+    Euclidean norm, so that a product of two is their cosine.
+    """
+
+    def read(x: jax.Array) -> jax.Array:
+        return probe.read(x, [layer])[1][layer].astype(jnp.float32)
+
+    return features(Partial(read), batches, unit=True)
+
+
+def features(read: Partial, batches: Iterable[jax.Array], *, unit: bool = False) -> np.ndarray:
+    """Return a vector of each image, float32 ``[N, D]``.
+
+    Args:
+        read: images -> maps ``[n, H', W', D]``, which are averaged over their pixels, or vectors
+            ``[n, D]``. The arrays that it is bound to are arguments of what is compiled.
+        batches: images ``[n, H, W, C]``, normalised.
+        unit: whether the vectors are divided by their norm.
     """
 
     @jax.jit
-    def one(x):
-        maps = probe.read(x, [layer])[1][layer].astype(jnp.float32)
-        return normalised(maps.mean(axis=(1, 2)) if maps.ndim == 4 else maps)
+    def one(read: Partial, x: jax.Array) -> jax.Array:
+        maps = read(x)
+        vectors = maps.mean(axis=(1, 2)) if maps.ndim == 4 else maps
+        return normalised(vectors) if unit else vectors
 
-    return np.concatenate([np.asarray(one(x)) for x in batches])
+    return np.concatenate([np.asarray(one(read, x), np.float32) for x in batches])
 
 
 def normalised(vectors: Any) -> Any:

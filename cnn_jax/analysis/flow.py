@@ -1,5 +1,6 @@
 """Gradient flow: how the loss's gradient reaches each layer, and each pixel."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -7,22 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.analysis.probe import Probe
-from cnn_jax.ops.precision import wide
+from cnn_jax.nn.norms import layer_of_kernel, norms
 
 
 def layer_norms(tree: Any) -> dict[str, float]:
     """Return the Euclidean norm of each layer's ``kernel`` in a tree of parameters, by its path."""
-    norms: dict[str, float] = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        *layer, name = (entry.key for entry in path)
-        if name == "kernel":
-            norms["/".join(layer)] = float(jnp.linalg.norm(wide(leaf)))
-    return norms
+    found = jax.jit(partial(norms, group=layer_of_kernel))(tree)
+    return {name: float(norm) for name, norm in found.items()}
 
 
-def in_order(norms: dict[str, float], layers: Any) -> dict[str, float]:
-    """Return the entries of ``norms`` in the order of ``layers``; others are left out."""
-    return {name: norms[name] for name in layers if name in norms}
+def in_order(values: dict[str, float], layers: Any) -> dict[str, float]:
+    """Return the entries of ``values`` in the order of ``layers``; others are left out."""
+    return {name: values[name] for name in layers if name in values}
 
 
 def ratios(updates: dict[str, float], weights: dict[str, float]) -> dict[str, float]:

@@ -17,11 +17,26 @@ def total_variation(x: jax.Array) -> jax.Array:
     return (jnp.sum(jnp.square(rows)) + jnp.sum(jnp.square(columns))) / x.size
 
 
-def _low_frequencies(height: int, width: int, power: float) -> np.ndarray:
+def _low_frequencies(shape: tuple[int, ...], power: float) -> np.ndarray:
     """Return what multiplies each frequency of an image: 1 / f^power, at most 1 / f0^power."""
+    height, width = shape[:2]
     rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
     f = np.maximum(np.hypot(rows, columns), 1 / max(height, width, 2))
     return (f / f.min()) ** -power
+
+
+def _filtered(images: jax.Array, factors: np.ndarray) -> jax.Array:
+    """Return images ``[N, H, W, C]`` whose frequencies are multiplied by ``factors``."""
+    spectrum = jnp.fft.rfft2(images, axes=(1, 2)) * factors
+    return jnp.fft.irfft2(spectrum, s=images.shape[1:3], axes=(1, 2))
+
+
+def _activation(probe: Probe, layer: str | None, x: jax.Array, unit: jax.Array) -> jax.Array:
+    """Return what a unit says of the one image in ``x`` ``[1, H, W, C]``; see ``maximise``."""
+    if layer is None:
+        return probe(x)[0, unit]
+    maps = probe.read(x, [layer])[1][layer][0]
+    return maps[maps.shape[0] // 2, maps.shape[1] // 2, unit] if maps.ndim == 3 else maps[unit]
 
 
 def maximise(
@@ -57,17 +72,10 @@ def maximise(
         (images ``[units, H, W, C]``, activation at each step ``[units, steps]``).
     """
     shape = (1, *probe.image_shape)
-    height, width = probe.image_shape[:2]
-    scale = _low_frequencies(height, width, frequency)[None, :, :, None]
-
-    def activation(x, unit):
-        if layer is None:
-            return probe(x)[0, unit]
-        maps = probe.read(x, [layer])[1][layer][0]
-        return maps[maps.shape[0] // 2, maps.shape[1] // 2, unit] if maps.ndim == 3 else maps[unit]
+    scale = _low_frequencies(probe.image_shape, frequency)[None, :, :, None]
 
     def objective(x, unit):
-        value = activation(x, unit)
+        value = _activation(probe, layer, x, unit)
         return value - variation * total_variation(x), value
 
     def climb(unit, key):
@@ -75,9 +83,7 @@ def maximise(
             rows, columns = jax.random.randint(key, (2,), -jitter, jitter + 1)
             moved = jnp.roll(x, (rows, columns), (1, 2))
             slope, value = jax.grad(objective, has_aux=True)(moved, unit)
-            slope = jnp.roll(slope, (-rows, -columns), (1, 2))
-            spectrum = jnp.fft.rfft2(slope, axes=(1, 2)) * scale
-            slope = jnp.fft.irfft2(spectrum, s=shape[1:3], axes=(1, 2))
+            slope = _filtered(jnp.roll(slope, (-rows, -columns), (1, 2)), scale)
             x = x + rate * slope / (jnp.sqrt(jnp.mean(jnp.square(slope))) + 1e-12)
             if limits is not None:
                 x = jnp.clip(x, *limits)

@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from cnn_jax.analysis import execution
 from cnn_jax.nn.calling import mode
 from cnn_jax.runtime.errors import BadInputError
 
@@ -69,20 +70,12 @@ class Probe:
     @functools.cached_property
     def layers(self) -> dict[str, tuple[int, ...]]:
         """The shape of each layer's output for one image, (H', W', C') or (C',), as they end."""
+        x = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
+        run = functools.partial(self.module.apply, self.variables, **inference(self.module))
         shapes: dict[str, tuple[int, ...]] = {}
-
-        def intercept(call, args, kwargs, context):
-            result = call(*args, **kwargs)
-            path = "/".join(context.module.path)
-            if path and context.method_name == "__call__" and hasattr(result, "shape"):
-                shapes.setdefault(path, tuple(result.shape[1:]))
-            return result
-
-        def forward(x):
-            with nn.intercept_methods(intercept):
-                return self.module.apply(self.variables, x, **inference(self.module))
-
-        jax.eval_shape(forward, jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32))
+        for call in execution.calls(run, x):
+            if call.path and call.method == "__call__" and call.shape is not None:
+                shapes.setdefault("/".join(call.path), call.shape[1:])
         return shapes
 
     @property

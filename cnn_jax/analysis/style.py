@@ -1,6 +1,6 @@
 """Style transfer (Gatys et al. 2016): the content of one image, the style of another."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,43 @@ def gram(maps: jax.Array) -> jax.Array:
     maps = wide(maps)
     flat = maps.reshape(*maps.shape[:-3], -1, maps.shape[-1])
     return jnp.einsum("...pc,...pd->...cd", flat, flat) / flat.shape[-2]
+
+
+def _distance(a: jax.Array, b: jax.Array) -> jax.Array:
+    return jnp.mean(jnp.square(wide(a) - wide(b)))
+
+
+def _losses(
+    probe: Probe,
+    content: jax.Array,
+    style: jax.Array,
+    content_layer: str,
+    style_layers: Sequence[str],
+) -> Callable[[jax.Array], jax.Array]:
+    """Return image ``[H, W, C]`` -> losses ``[3]``; arguments and losses as of ``transfer``."""
+    layers = [content_layer, *style_layers]
+
+    def read(x):
+        return probe.read(x[None], layers)[1]
+
+    start, aim = jax.jit(read)(content), jax.jit(read)(style)
+    kept = start[content_layer]
+    grams = {name: gram(aim[name]) for name in style_layers}
+    at_first = {name: _distance(gram(start[name]), grams[name]) + 1e-12 for name in style_layers}
+    strength = jnp.mean(jnp.square(wide(kept))) + 1e-12
+
+    def losses(x):
+        now = read(x)
+        manner = [_distance(gram(now[name]), grams[name]) / at_first[name] for name in style_layers]
+        return jnp.stack(
+            [
+                _distance(now[content_layer], kept) / strength,
+                jnp.mean(jnp.stack(manner)),
+                total_variation(x[None]),
+            ]
+        )
+
+    return losses
 
 
 def transfer(
@@ -57,32 +94,7 @@ def transfer(
     Returns:
         (image ``[H, W, C]``, losses ``[steps, 3]``: content, style, variation, unweighted).
     """
-    layers = [content_layer, *style_layers]
-
-    def read(x):
-        return probe.read(x[None], layers)[1]
-
-    start, aim = jax.jit(read)(content), jax.jit(read)(style)
-    kept = start[content_layer]
-    grams = {name: gram(aim[name]) for name in style_layers}
-
-    def distance(a, b):
-        return jnp.mean(jnp.square(wide(a) - wide(b)))
-
-    at_first = {name: distance(gram(start[name]), grams[name]) + 1e-12 for name in style_layers}
-    strength = jnp.mean(jnp.square(wide(kept))) + 1e-12
-
-    def losses(x):
-        now = read(x)
-        manner = [distance(gram(now[name]), grams[name]) / at_first[name] for name in style_layers]
-        return jnp.stack(
-            [
-                distance(now[content_layer], kept) / strength,
-                jnp.mean(jnp.stack(manner)),
-                total_variation(x[None]),
-            ]
-        )
-
+    losses = _losses(probe, content, style, content_layer, style_layers)
     weights = jnp.array([1.0, style_weight, variation])
     optimizer = optax.adam(rate)
 

@@ -1,7 +1,6 @@
 """The command line: which command, and with which exit status it ends. No logic."""
 
 import argparse
-import difflib
 import re
 import sys
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from cnn_jax.commands import COMMANDS
+from cnn_jax.registry import nearest
 from cnn_jax.runtime import exit_status
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.runtime.malloc import tune_malloc
@@ -69,6 +69,6 @@ def _refuse_flags(rest: Sequence[str], usage: str) -> None:
     for argument in rest:
         if argument.startswith("--"):
             known = re.findall(r"--[a-z_-]+", usage)
-            near = difflib.get_close_matches(argument.partition("=")[0], known, n=1)
+            near = nearest(argument.partition("=")[0], known)
             hint = f"; did you mean {near[0]}?" if near else " (see cnn-jax COMMAND --help)"
             raise BadInputError(f"unknown argument {argument!r}{hint}")

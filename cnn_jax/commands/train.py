@@ -35,6 +35,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from cnn_jax.runs import experiment, workdir
     from cnn_jax.runs.run import train_and_evaluate
     from cnn_jax.runtime import distributed
+    from cnn_jax.train.folder import CURVES
     from cnn_jax.train.stopping import StoppedError
 
     distributed.start(
@@ -58,5 +59,5 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     right = round(test["accuracy"] * test["examples"])
     print(f"test accuracy {test['accuracy']:.2%} ({right:,} of {test['examples']:,})")
     print(f"result {folder / workdir.RESULT}")
-    print(f"curves {folder / workdir.CURVES}")
+    print(f"curves {folder / CURVES}")
     return 0

@@ -1,15 +1,14 @@
 """Configs: the fields with their types and defaults, files, overrides, JSON."""
 
 from cnn_jax.config.checks import check, profile_steps
+from cnn_jax.config.declarations import Field, placeholder
 from cnn_jax.config.fields import (
     Config,
-    Field,
     add_fields,
     base_config,
     declared,
     leaves,
     ordered,
-    placeholder,
     sections,
 )
 from cnn_jax.config.files import read

@@ -1,17 +1,28 @@
 """The fields, one declaration each: its default, the values that it takes, what it means."""
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
+from cnn_jax.config.declarations import (
+    COUNT,
+    FLAG,
+    NAME,
+    PATTERNS,
+    RULE,
+    SEED,
+    SHARE,
+    SIDE,
+    STEPS,
+    Field,
+    names,
+    placeholder,
+)
 from cnn_jax.config.section import Section
 from cnn_jax.data.subsample import MISSING, SMALLER
-from cnn_jax.runtime import ranges
 from cnn_jax.runtime.ranges import (
     Each,
-    Range,
     Said,
     Text,
     above,
@@ -22,56 +33,11 @@ from cnn_jax.runtime.ranges import (
     one_of,
     whole,
 )
-from cnn_jax.train.optim import make_optimizer
-from cnn_jax.train.schedules import MOST_STEPS, make_schedule
-
-placeholder = config_dict.placeholder
 
 # A ConfigDict. ml_collections declares every field as a union of all types, which a type checker
 # can do nothing with.
 Config = Any
 
-
-@dataclasses.dataclass(frozen=True)
-class Field:
-    """One field: ``default``, or the type of one that is unset; ``range``; ``comment``."""
-
-    default: Any
-    range: Range | None
-    comment: str
-
-    @property
-    def optional(self) -> bool:
-        """Return whether the field may be unset."""
-        return isinstance(self.default, type)
-
-    def value(self) -> Any:
-        """Return what a new config has: the default, or a placeholder of the field's type."""
-        return placeholder(self.default) if self.optional else self.default
-
-
-def _names(*values: str) -> Range:
-    return Said(one_of(*values), " | ".join(values))
-
-
-STEPS = Said(whole(1, high=MOST_STEPS), "at least 1 step")
-
-
-# What schedules and optimizers take, they declare beside their own arguments.
-RULE = {
-    name: allowed
-    for made in (make_schedule, make_optimizer)
-    for name, (allowed, _) in ranges.declared(made).items()
-}
-
-SEED = Said(whole(0, high=2**64 - 1), "a whole number from 0 to 2**64 - 1")
-COUNT = Said(whole(1, high=2**31 - 1), "at least 1, a whole number below 2**31")
-# The most that JPEG has. Larger numbers overflow somewhere in the sizes of arrays.
-SIDE = whole(1, high=65_535)
-SHARE = Said(above(0, high=1), "above 0 and at most 1")
-FLAG = one_of(True, False)
-PATTERNS = Said(Each(Text()), 'patterns such as ("stage4*", "head")')
-NAME = Text()
 
 FIELDS: dict[str, Any] = {
     "seed": Field(0, SEED, "of initial weights, order, augmentation and the validation cut"),
@@ -197,9 +163,9 @@ FIELDS: dict[str, Any] = {
         "epochs": Field(float, above(0), "passes over the training examples; or steps"),
         "log_every": Field(50, STEPS, "steps"),
         "precision": Field(
-            "float32", _names("float32", "bfloat16", "float64"), "that networks compute in"
+            "float32", names("float32", "bfloat16", "float64"), "that networks compute in"
         ),
-        "strategy": Field("jit", _names("jit", "pmap"), "the same step, compiled in another way"),
+        "strategy": Field("jit", names("jit", "pmap"), "the same step, compiled in another way"),
         "shard_state": Field(
             False, FLAG, "jit: cut parameters and optimizer state over the devices"
         ),
@@ -231,7 +197,7 @@ FIELDS: dict[str, Any] = {
             "a run's folder, PyTorch's weights (.safetensors, .pth), or an exported network; "
             "{seed} in it stands for the run's seed",
         ),
-        "regime": Field(str, _names("last", "late", "all"), "what trains; all if unset"),
+        "regime": Field(str, names("last", "late", "all"), "what trains; all if unset"),
         "train": Field((), PATTERNS, 'or patterns of what trains, such as ("stage4*", "head")'),
         "freeze": Field((), PATTERNS, "patterns of what does not train in any case"),
         "restart": Field((), PATTERNS, "patterns of what starts anew"),

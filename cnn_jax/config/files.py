@@ -1,7 +1,6 @@
 """Config files: ``NAME.py`` with ``get_config(arg=None)`` that starts from ``base_config()``."""
 
 import contextlib
-import difflib
 import hashlib
 import importlib.util
 import inspect
@@ -16,6 +15,7 @@ from ml_collections import ConfigDict
 
 from cnn_jax.config.fields import Config
 from cnn_jax.config.filling import whole
+from cnn_jax.registry import nearest
 from cnn_jax.runtime.errors import BadInputError
 
 _PREFIX = "cnn_jax_config_"  # of the modules that config files make
@@ -123,5 +123,5 @@ def _line_of(error: BaseException, path: Path) -> str:
 def _nearest_file(path: Path) -> str:
     folder = path.parent
     names = [p.name for p in folder.glob("*.py")] if folder.is_dir() else []
-    near = difflib.get_close_matches(path.name, names, n=1)
+    near = nearest(path.name, names)
     return f"; did you mean {str(folder / near[0])!r}?" if near else ""

@@ -1,12 +1,12 @@
 """Filling a config with values from elsewhere, with the lines that wrong ones get."""
 
-import difflib
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from cnn_jax.config.fields import Config, base_config, leaves, ordered, sections
+from cnn_jax.registry import nearest
 from cnn_jax.runtime.errors import BadInputError
 
 # Sections whose fields are known only once the model and the transforms are.
@@ -84,9 +84,7 @@ def unknown_field(name: str, known: Collection[str]) -> str:
     # A typo in the last part is likelier than one in the section, so try the section's first.
     section = name.rpartition(".")[0]
     siblings = [other for other in known if other.rpartition(".")[0] == section]
-    near = difflib.get_close_matches(name, siblings, n=1) or difflib.get_close_matches(
-        name, sorted(known), n=1
-    )
+    near = nearest(name, siblings) or nearest(name, known)
     if near:
         return f"config field {name!r} does not exist; did you mean {near[0]!r}?"
     return f"config field {name!r} does not exist; there are {', '.join(sorted(siblings or known))}"

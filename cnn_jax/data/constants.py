@@ -1,9 +1,10 @@
 """The constants that images are normalised by: mean and standard deviation by channel, in 0..1."""
 
+from cnn_jax.ops import imagenet
+
 Constants = tuple[tuple[float, ...], tuple[float, ...]]
 
-# Of ImageNet's training images; every network that torchvision offers was trained with them.
-IMAGENET: Constants = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+IMAGENET: Constants = (imagenet.MEAN, imagenet.STD)
 
 # Of all pixels of the training images, to four digits, as the literature has them.
 KNOWN: dict[str, Constants] = {

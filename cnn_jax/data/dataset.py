@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from cnn_jax.data.labels import UNLABELLED, check_labels
 from cnn_jax.data.parts import Part, Stream
 from cnn_jax.data.split import balanced, stratified
+from cnn_jax.registry import suggestion
 from cnn_jax.runtime.errors import BadInputError
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
@@ -93,8 +93,8 @@ class Dataset:
         """
         for name in names:
             if name not in self.classes:
-                near = difflib.get_close_matches(name, self.classes, n=1) or self.classes
-                raise BadInputError(f"data.only: no class is called {name!r}; {', '.join(near)} is")
+                meant = suggestion(name, self.classes)
+                raise BadInputError(f"data.only: no class is called {name!r}; {meant} is")
         if len(set(names)) < len(names):
             raise BadInputError(f"data.only: {', '.join(names)} names a class twice")
         relabelled = np.full(len(self.classes), UNLABELLED, np.int32)

@@ -93,14 +93,7 @@ def read(folder: Path, name: str, wanted: Wanted, classes: int | None = None) ->
     if held.sealed is None:
         _check_shape(held, examples.records(train[0]))
     need = sum(len(rows) for _, rows in chosen.values()) * int(np.prod(view.shape))
-    stream = wanted.stream
-    if stream is None:
-        stream = need > RESIDENT_BYTES or (wanted.original and len(held.sizes) != 1)
-    elif not stream and need > RESIDENT_BYTES:
-        raise BadInputError(
-            f"data.stream: images of {size[0]}x{size[1]} take {need / 2**30:.1f} GiB, more than "
-            f"the {RESIDENT_BYTES / 2**30:.0f} that are kept on the device; leave it unset"
-        )
+    stream = _streams(wanted, held, size, need)
 
     def part(split: str, rows: np.ndarray) -> Part | Stream:
         records, labels = examples.records(split), examples.labels(split)
@@ -161,6 +154,18 @@ class _Examples:
         remedy = f"; set data.test={other[0]}" if split in TESTS and other else ""
         what = f"the split {split} of {self.name!r}"
         check_labels(self.labels(split)[rows], classes, what, remedy)
+
+
+def _streams(wanted: Wanted, held: Prepared, size: tuple[int, int], need: int) -> bool:
+    """Return whether images of ``need`` bytes in all stay on disk."""
+    if wanted.stream is None:
+        return need > RESIDENT_BYTES or (wanted.original and len(held.sizes) != 1)
+    if not wanted.stream and need > RESIDENT_BYTES:
+        raise BadInputError(
+            f"data.stream: images of {size[0]}x{size[1]} take {need / 2**30:.1f} GiB, more than "
+            f"the {RESIDENT_BYTES / 2**30:.0f} that are kept on the device; leave it unset"
+        )
+    return wanted.stream
 
 
 def _check_shape(held: Prepared, records: Records) -> None:

@@ -31,6 +31,7 @@ import numpy as np
 from jax import export
 
 from cnn_jax import ops
+from cnn_jax.config import Config
 from cnn_jax.data import preprocessing
 from cnn_jax.runs import workdir
 from cnn_jax.runs.objects import build_module, input_shape
@@ -98,36 +99,18 @@ def export_run(
         BadInputError: no such run or step, or a file that cannot be written.
     """
     folder, file = Path(folder), Path(file)
-    if not file.parent.is_dir() or (file.exists() and not file.is_file()):
-        what = "is no file" if file.exists() else f"needs the folder {str(file.parent)!r}"
-        what = "is a folder" if file.is_dir() else what
-        raise BadInputError(f"--to: {str(file)!r} {what}; give the name of a file to write")
+    _check_place(file)
     _, variables, config, step = load_step(folder, step, ema=ema)
     if config.train.precision == "float64":  # few programs that load it would have that enabled
         config.train.precision = "float32"
         variables = jax.tree.map(lambda x: np.asarray(x, np.float32), variables)
-    module, section = build_module(config), config.data
-    paths, structure = jax.tree_util.tree_flatten_with_path(variables)
-    weights = {_name(path): np.asarray(leaf) for path, leaf in paths}
-    order = [_name(path) for path, _ in paths]
-
-    def predict(weights, images):
-        variables = jax.tree.unflatten(structure, [weights[name] for name in order])
-        images = preprocessing.scale(images, section.mean, section.std, config.train.precision)
-        logits: Any = module.apply(variables, images, train=False)
-        return {"logits": logits, "probabilities": jax.nn.softmax(logits)}
-
-    shape = input_shape(config)
-    (batch,) = export.symbolic_shape("b")
-    pixels = jax.ShapeDtypeStruct((batch, *shape), jnp.uint8)
-    with ops.stock():  # XLA's own operators: those that every platform has
-        program = export.export(jax.jit(predict), platforms=PLATFORMS)(weights, pixels)
-    held = io.BytesIO()
+    program, weights = _program(config, variables)
+    section, held = config.data, io.BytesIO()
     np.savez(held, allow_pickle=False, **weights)
     members = {PROGRAM: bytes(program.serialize()), WEIGHTS: held.getvalue()}
     fields = {
         "model": config.model.name,
-        "image_shape": shape,
+        "image_shape": input_shape(config),
         "classes": section.classes,
         "class_names": workdir.read_classes(folder),
         "mean": section.mean,
@@ -148,6 +131,33 @@ def export_run(
     except OSError as error:
         raise BadInputError(f"--to: {str(file)!r}: {error.strerror}") from None
     return about
+
+
+def _check_place(file: Path) -> None:
+    """Raise ``BadInputError`` unless a file can be written there."""
+    if not file.parent.is_dir() or (file.exists() and not file.is_file()):
+        what = "is no file" if file.exists() else f"needs the folder {str(file.parent)!r}"
+        what = "is a folder" if file.is_dir() else what
+        raise BadInputError(f"--to: {str(file)!r} {what}; give the name of a file to write")
+
+
+def _program(config: Config, variables: Any) -> tuple[export.Exported, dict[str, np.ndarray]]:
+    """Return (weights, uint8 ``[b, H, W, C]``) -> outputs for every platform, and the weights."""
+    module, section = build_module(config), config.data
+    paths, structure = jax.tree_util.tree_flatten_with_path(variables)
+    weights = {_name(path): np.asarray(leaf) for path, leaf in paths}
+    order = [_name(path) for path, _ in paths]
+
+    def predict(weights, images):
+        variables = jax.tree.unflatten(structure, [weights[name] for name in order])
+        images = preprocessing.scale(images, section.mean, section.std, config.train.precision)
+        logits: Any = module.apply(variables, images, train=False)
+        return {"logits": logits, "probabilities": jax.nn.softmax(logits)}
+
+    (batch,) = export.symbolic_shape("b")
+    pixels = jax.ShapeDtypeStruct((batch, *input_shape(config)), jnp.uint8)
+    with ops.stock():  # XLA's own operators: those that every platform has
+        return export.export(jax.jit(predict), platforms=PLATFORMS)(weights, pixels), weights
 
 
 def _name(path: Any) -> str:

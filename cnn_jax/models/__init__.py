@@ -6,7 +6,6 @@ Two arms of a study therefore start from the same values wherever path and shape
 """
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -22,6 +21,7 @@ from cnn_jax.models.mobilenet import MobileNetV1
 from cnn_jax.models.nin import NIN
 from cnn_jax.models.squeezenet import SqueezeNet, SqueezeNet1_1
 from cnn_jax.models.zfnet import ZFNet
+from cnn_jax.registry import look_up, suggestion
 from cnn_jax.runtime import ranges
 from cnn_jax.runtime.errors import BadInputError
 
@@ -62,10 +62,7 @@ def image_shape(name: str) -> tuple[int, int, int]:
 
 def constructor(name: str) -> Callable[..., nn.Module]:
     """Return the constructor of a model, or raise ``BadInputError`` with the nearest names."""
-    if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=3) or sorted(MODELS)
-        raise BadInputError(f"unknown model {name!r}; did you mean {', '.join(near)}?")
-    return MODELS[name]
+    return look_up(MODELS, name, "unknown model", count=3)
 
 
 def fields(name: str) -> dict[str, Any]:
@@ -112,10 +109,8 @@ def create(name: str, *, num_classes: int, **values: Any) -> nn.Module:
         if field == "dtype":
             continue
         if field not in known:
-            near = difflib.get_close_matches(field, known, n=3) or sorted(known)
-            raise BadInputError(
-                f"model {name!r} has no field {field!r}; it has {', '.join(near) or 'none'}"
-            )
+            meant = suggestion(field, sorted(known), count=3) or "none"
+            raise BadInputError(f"model {name!r} has no field {field!r}; it has {meant}")
         allowed, optional = known[field]
         # One of some kinds is refused by the layer that has them, whose words say of what.
         if allowed is not None and not _is_choice(allowed):

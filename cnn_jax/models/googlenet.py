@@ -12,6 +12,7 @@ from cnn_jax.models.inputs import Factor, Share, require_size
 from cnn_jax.nn import layers
 from cnn_jax.nn.blocks.conv import ConvNormAct
 from cnn_jax.nn.blocks.inception import Inception, Widths
+from cnn_jax.ops import imagenet
 from cnn_jax.ops.adaptive import adaptive_avg_pool
 from cnn_jax.runtime import ranges
 from cnn_jax.runtime.errors import BadInputError
@@ -39,8 +40,8 @@ def from_imagenet_statistics(x: jax.Array) -> jax.Array:
     """
     if x.shape[-1] != 3:
         raise BadInputError(f"transform_input takes images of 3 channels, not {x.shape[-1]}")
-    mean = jnp.asarray([0.485, 0.456, 0.406], x.dtype)
-    std = jnp.asarray([0.229, 0.224, 0.225], x.dtype)
+    mean = jnp.asarray(imagenet.MEAN, x.dtype)
+    std = jnp.asarray(imagenet.STD, x.dtype)
     return x * (std / 0.5) + (mean - 0.5) / 0.5
 
 

@@ -1,5 +1,7 @@
 """Convolution, as the field means it: cross-correlation with learned filters."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -40,21 +42,7 @@ def conv2d(
         BadInputError: shapes and arguments do not fit.
     """
     x, w = array("conv2d", x), array("conv2d", w)
-    if x.ndim != 4 or w.ndim != 4:
-        raise BadInputError(
-            f"conv2d takes x [N, H, W, C] and w [kh, kw, C / groups, O], not {x.shape}, {w.shape}"
-        )
-    x = images("conv2d", x)
-    if 0 in w.shape:
-        raise BadInputError(f"conv2d: filters {w.shape} have no weights")
-    count = as_whole(groups)
-    if count is None or count < 1:
-        raise BadInputError(f"conv2d: groups={shown(groups)} has to be an int of at least 1")
-    if x.shape[3] != w.shape[2] * count or w.shape[3] % count:
-        raise BadInputError(
-            f"conv2d: x {x.shape} has {x.shape[3]} channels, w {w.shape} with groups={count} "
-            f"takes {w.shape[2] * count} and makes {w.shape[3]}, to be a multiple of groups"
-        )
+    count = _groups(x, w, groups)
     geometry = Geometry(
         pair(stride, "stride"),
         pads(padding, w.shape[:2], dilation),
@@ -70,15 +58,44 @@ def conv2d(
     if dtype == jnp.bool_:
         raise BadInputError("conv2d multiplies numbers, not bool; cast x or w")
     x, w = x.astype(dtype), w.astype(dtype)
-    # Padding beyond the field makes the input gradient a convolution with negative padding, whose
-    # last values XLA's CPU backend gets wrong (jaxlib 0.10.2): the excess is padded apart.
-    reach = [(w.shape[i] - 1) * geometry.dilation[i] for i in range(2)]
-    inner = tuple((min(a, r), min(b, r)) for (a, b), r in zip(geometry.padding, reach, strict=True))
-    if inner != geometry.padding:
-        excess = [(a - c, b - d) for (a, b), (c, d) in zip(geometry.padding, inner, strict=True)]
-        x = jnp.pad(x, ((0, 0), *excess, (0, 0)))
-        geometry = geometry._replace(padding=inner)
+    x, geometry = _padded_apart(x, w.shape[:2], geometry)
     return (xla_convolve if is_stock(x, w) else convolve)(x, w, geometry=geometry)
+
+
+def _groups(x: jax.Array, w: jax.Array, groups: Any) -> int:
+    """Return the number of groups; raises ``BadInputError`` for shapes that do not fit it."""
+    if x.ndim != 4 or w.ndim != 4:
+        raise BadInputError(
+            f"conv2d takes x [N, H, W, C] and w [kh, kw, C / groups, O], not {x.shape}, {w.shape}"
+        )
+    images("conv2d", x)
+    if 0 in w.shape:
+        raise BadInputError(f"conv2d: filters {w.shape} have no weights")
+    count = as_whole(groups)
+    if count is None or count < 1:
+        raise BadInputError(f"conv2d: groups={shown(groups)} has to be an int of at least 1")
+    if x.shape[3] != w.shape[2] * count or w.shape[3] % count:
+        raise BadInputError(
+            f"conv2d: x {x.shape} has {x.shape[3]} channels, w {w.shape} with groups={count} "
+            f"takes {w.shape[2] * count} and makes {w.shape[3]}, to be a multiple of groups"
+        )
+    return count
+
+
+def _padded_apart(
+    x: jax.Array, field: tuple[int, ...], geometry: Geometry
+) -> tuple[jax.Array, Geometry]:
+    """Return images with the padding that exceeds the field, and the geometry without it.
+
+    Padding beyond the field makes the input gradient a convolution with negative padding, whose
+    last values XLA's CPU backend gets wrong (jaxlib 0.10.2).
+    """
+    reach = [(field[i] - 1) * geometry.dilation[i] for i in range(2)]
+    inner = tuple((min(a, r), min(b, r)) for (a, b), r in zip(geometry.padding, reach, strict=True))
+    if inner == geometry.padding:
+        return x, geometry
+    excess = [(a - c, b - d) for (a, b), (c, d) in zip(geometry.padding, inner, strict=True)]
+    return jnp.pad(x, ((0, 0), *excess, (0, 0))), geometry._replace(padding=inner)
 
 
 def convolve2d(

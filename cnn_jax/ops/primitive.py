@@ -106,37 +106,45 @@ def define(
         with jax.disable_jit(False):
             return compiled(tuple(params.items()))(*args)
 
-    def batch(args, dims, **params):
-        size = next(a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None)
-        more = any(d is not None and not image for d, image in zip(dims, images, strict=True))
-        if more and unrolled and is_known(size):
-            each = [prim.bind(*map(partial(_take, i), args, dims), **params) for i in range(size)]
-            out = jax.tree.map(lambda *outs: jnp.stack(outs), *each)
-        elif more:
-            out = jax.vmap(partial(default, **params), in_axes=tuple(dims))(*args)
-        else:
-            out = prim.bind(*map(partial(_merge, size), args, dims, images), **params)
-            out = jax.tree.map(partial(_split, size), out)
-        return out, jax.tree.map(lambda _: 0, out)
-
-    def on_cpu(*args, **params):
-        floats = all(jnp.issubdtype(a.dtype, jnp.floating) for a in args[:1])
-        out = None
-        if cpu is not None and floats and not _is_open(*args) and all(a.size for a in args):
-            out = cpu(*(args if narrow else map(wide, args)), **params)
-        if out is None:
-            return default(*args, **params)
-        shapes = tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in args)
-        like = results(shapes, tuple(params.items()))
-        return jax.tree.map(lambda a, b: a.astype(b.dtype), out, like)
-
     prim.def_abstract_eval(abstract)
     prim.def_impl(evaluated)
-    batching.primitive_batchers[prim] = batch
+    batching.primitive_batchers[prim] = partial(_batched, prim, default, images, unrolled)
     mlir.register_lowering(prim, mlir.lower_fun(default, multiple_results))
     if cpu is not None:
+        on_cpu = partial(_on_cpu, cpu, default, results, narrow)
         mlir.register_lowering(prim, mlir.lower_fun(on_cpu, multiple_results), platform="cpu")
     return prim
+
+
+def _batched(prim, default, images, unrolled, args, dims, **params):
+    """Return what ``prim`` gives under ``vmap`` over the axes ``dims``, and its own axes, all 0."""
+    size = next(a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None)
+    more = any(d is not None and not image for d, image in zip(dims, images, strict=True))
+    if more and unrolled and is_known(size):
+        each = [prim.bind(*map(partial(_take, i), args, dims), **params) for i in range(size)]
+        out = jax.tree.map(lambda *outs: jnp.stack(outs), *each)
+    elif more:
+        out = jax.vmap(partial(default, **params), in_axes=tuple(dims))(*args)
+    else:
+        out = prim.bind(*map(partial(_merge, size), args, dims, images), **params)
+        out = jax.tree.map(partial(_split, size), out)
+    return out, jax.tree.map(lambda _: 0, out)
+
+
+def _on_cpu(cpu, default, results, narrow, *args, **params):
+    """Return what ``cpu`` computes, or ``default`` where it is not asked or gives None.
+
+    ``results`` maps shapes and parameters to the shapes and types of what comes out.
+    """
+    floats = all(jnp.issubdtype(a.dtype, jnp.floating) for a in args[:1])
+    out = None
+    if floats and not _is_open(*args) and all(a.size for a in args):
+        out = cpu(*(args if narrow else map(wide, args)), **params)
+    if out is None:
+        return default(*args, **params)
+    shapes = tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in args)
+    like = results(shapes, tuple(params.items()))
+    return jax.tree.map(lambda a, b: a.astype(b.dtype), out, like)
 
 
 def bind(prim: Primitive, *arrays: jax.Array, **params):

@@ -46,12 +46,7 @@ def plan(config: Config, topology: str) -> Plan:
     experiment = _experiment(config)
     config = experiment.config
     batch_size, accumulate = config.data.batch_size, config.optim.accumulate
-    if batch_size % (len(devices) * accumulate):
-        raise BadInputError(
-            f"data.batch_size is {batch_size}, which {len(devices)} chips x "
-            f"optim.accumulate={accumulate} do not divide; "
-            f"take a multiple of {len(devices) * accumulate}"
-        )
+    _check_divided(batch_size, len(devices), accumulate)
     mesh = Mesh(np.array(devices), (sharding.AXIS,), axis_types=(AxisType.Auto,))
     setup = experiment.setup()
     state, batch = _arguments(setup, mesh)
@@ -77,20 +72,9 @@ def plan(config: Config, topology: str) -> Plan:
         used, room = _exhausted(str(error))
         if used is None and "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        most = _largest(facts, used, room or chip.memory)
-        return Plan(
-            **facts,
-            temporaries=None,
-            total=used,
-            fits=False,
-            largest_part=most,
-            flops=None,
-            collectives={},
-        )
+        return _too_large(facts, used, room or chip.memory)
     memory: Any = compiled.memory_analysis()
-    taken = memory.argument_size_in_bytes + memory.output_size_in_bytes
-    taken += memory.temp_size_in_bytes - memory.alias_size_in_bytes
-    taken += memory.generated_code_size_in_bytes
+    taken = _bytes_taken(memory)
     cost: Any = compiled.cost_analysis()
     return Plan(
         **facts,
@@ -101,6 +85,29 @@ def plan(config: Config, topology: str) -> Plan:
         flops=cost.get("flops"),
         collectives=collectives(compiled.as_text() or ""),
     )
+
+
+def _too_large(facts: dict[str, Any], used: int | None, room: int) -> Plan:
+    """Return the plan of a step that a chip's memory, ``room`` bytes, does not hold."""
+    return Plan(
+        **facts,
+        temporaries=None,
+        total=used,
+        fits=False,
+        largest_part=_largest(facts, used, room),
+        flops=None,
+        collectives={},
+    )
+
+
+def _check_divided(batch_size: int, chips: int, accumulate: int) -> None:
+    """Raise ``BadInputError`` unless the parts of a batch are shared evenly by all chips."""
+    if batch_size % (chips * accumulate):
+        raise BadInputError(
+            f"data.batch_size is {batch_size}, which {chips} chips x "
+            f"optim.accumulate={accumulate} do not divide; "
+            f"take a multiple of {chips * accumulate}"
+        )
 
 
 def _devices(topology: str) -> list[Any]:
@@ -172,6 +179,13 @@ def _step(setup: Setup) -> Callable[[TrainState, Any], Any]:
     """Return training's step on a batch of pixels as they are stored: augment, scale, update."""
     program = dispatch.on_pixels(setup, dispatch.Share(), setup.train_step, -1)
     return lambda state, batch: program(state, batch["image"], batch["label"], setup.seed)
+
+
+def _bytes_taken(memory: Any) -> int:
+    """Return the bytes of a chip that a compiled program takes in all."""
+    taken = memory.argument_size_in_bytes + memory.output_size_in_bytes
+    taken += memory.temp_size_in_bytes - memory.alias_size_in_bytes
+    return taken + memory.generated_code_size_in_bytes
 
 
 def _per_chip(tree: Any) -> int:

@@ -131,7 +131,7 @@ def assemble(config: Config) -> Experiment:
         )
     settle(config, dataset)
     experiment = Experiment(config, objects.build_module(config), dataset)
-    experiment.preprocessing.training_batch()  # a wrong transform is told before anything is written
+    experiment.preprocessing.training_batch()  # tells of a wrong transform before all writing
     return experiment
 
 

@@ -6,16 +6,13 @@ from typing import Any
 
 from cnn_jax import config as configs
 from cnn_jax import models
+from cnn_jax.ops import imagenet
 from cnn_jax.runs import workdir
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train.checkpoint import Checkpoints
 from cnn_jax.transfer import transform_input as choice
 from cnn_jax.transfer.torch_names import naming
 from cnn_jax.transfer.weights import convert, read_tensors
-
-# The constants that torchvision's networks, and the CIFAR networks in their wake, were trained
-# with: mean and standard deviation of ImageNet's pixels in 0..1, by channel.
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def import_run(
@@ -54,8 +51,8 @@ def import_run(
     )
     config.data.image_size = height if height == width else (height, width)
     config.data.classes = getattr(module, "num_classes")  # noqa: B009 - no field of nn.Module
-    config.data.mean = tuple(MEAN[c % 3] for c in range(channels))
-    config.data.std = tuple(STD[c % 3] for c in range(channels))
+    config.data.mean = tuple(imagenet.MEAN[c % 3] for c in range(channels))
+    config.data.std = tuple(imagenet.STD[c % 3] for c in range(channels))
     workdir.create(folder, config)
     with Checkpoints(folder / workdir.CHECKPOINTS) as kept:
         kept.save_network(variables)

@@ -18,11 +18,11 @@ import numpy as np
 from flax import traverse_util
 
 from cnn_jax import config as configs
-from cnn_jax.runs import workdir
 from cnn_jax.config import Config
-from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.runs import workdir
 from cnn_jax.runs.experiment import Experiment
 from cnn_jax.runs.restore import load_step
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train.state import Variables
 from cnn_jax.transfer import bundle, transform_input
 from cnn_jax.transfer.graft import graft
@@ -51,7 +51,7 @@ class Source:
         return digest.hexdigest()[:16]
 
 
-def place(config: Config) -> str | None:
+def source_path(config: Config) -> str | None:
     """Return where a config's source is, ``~`` and ``{seed}`` replaced; None without one."""
     source = config.init.source
     if source is None:
@@ -66,7 +66,7 @@ def read_source(config: Config) -> Source:
         BadInputError: no such file or folder, a damaged one, or weights that its network's
             importer does not know.
     """
-    name = place(config)
+    name = source_path(config)
     assert name is not None
     path = Path(name)
     if path.is_dir():

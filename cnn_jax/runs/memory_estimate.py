@@ -19,13 +19,13 @@ from cnn_jax import config as configs
 from cnn_jax import ops
 from cnn_jax.analysis.jaxpr import sub_program
 from cnn_jax.analysis.probe import inference
-from cnn_jax.runtime.free_memory import host_memory
 from cnn_jax.config import Config
 from cnn_jax.data import sources
-from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.runs.objects import build_module, input_shape
-from cnn_jax.runs.experiment import Experiment
 from cnn_jax.ops.geometry import pair
+from cnn_jax.runs.experiment import Experiment
+from cnn_jax.runs.objects import build_module, input_shape
+from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.runtime.free_memory import host_memory
 from cnn_jax.train import optim
 
 LARGE = 512 * 512  # pixels; reading smaller images takes no time that is worth a look ahead

@@ -6,24 +6,26 @@ baseline takes seconds (Alain & Bengio 2016 for the probe).
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
 from cnn_jax import config as configs
+from cnn_jax.analysis.embedding import features
 from cnn_jax.analysis.probe import inference
 from cnn_jax.config import Config
+from cnn_jax.data.dataset import TEST, TRAIN, VALIDATION
+from cnn_jax.data.parts import Part, Stream
 from cnn_jax.data.prepare import arrays
 from cnn_jax.data.prepare.cache import cache_dir
-from cnn_jax.data.parts import Part, Stream
-from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.runs.experiment import Experiment, assemble
 from cnn_jax.runs.initialise import given_variables, source_digest
-from cnn_jax.data.dataset import TEST, TRAIN, VALIDATION
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train.state import init_state
 from cnn_jax.transfer.regimes import stages
 
@@ -62,18 +64,14 @@ def probe(config: Config) -> dict[str, Any]:
     }
 
 
-def features(
-    module: nn.Module, variables: Any, image_shape: tuple[int, ...], batches: Iterable[jax.Array]
-) -> np.ndarray:
-    """Return what a network's last stage is given, ``[N, D]``, maps averaged over their pixels.
-
-    ``batches`` are images ``[n, H, W, C]``, normalised.
-    """
+def before_last_stage(
+    module: nn.Module, image_shape: tuple[int, ...]
+) -> Callable[[Any, jax.Array], jax.Array]:
+    """Return (variables, normalised images) -> what the network's last stage is given."""
     last = list(stages(module, image_shape).values())[-1]
     names = {path[0] for path in last}
 
-    @jax.jit
-    def one(variables: Any, x: jax.Array) -> jax.Array:
+    def given(variables: Any, x: jax.Array) -> jax.Array:
         found: list[jax.Array] = []
 
         def intercept(call, args, kwargs, context):
@@ -84,10 +82,9 @@ def features(
 
         with nn.intercept_methods(intercept):
             module.apply(variables, x, **inference(module))
-        (given,) = found
-        return given.mean(axis=(1, 2)) if given.ndim == 4 else given
+        return found[0]
 
-    return np.concatenate([np.asarray(one(variables, x), np.float32) for x in batches])
+    return given
 
 
 def _kept(experiment: Experiment, part: Part | Stream) -> np.ndarray:
@@ -100,8 +97,9 @@ def _kept(experiment: Experiment, part: Part | Stream) -> np.ndarray:
     name = digest.hexdigest()
 
     def make() -> list[np.ndarray]:
-        shape, variables = experiment.image_shape, _variables(experiment)
-        return [features(experiment.module, variables, shape, _batches(experiment, part))]
+        read = before_last_stage(experiment.module, experiment.image_shape)
+        bound = Partial(read, _variables(experiment))
+        return [features(bound, _batches(experiment, part))]
 
     file = cache_dir() / "features" / f"{name[:24]}.npy"
     return arrays.kept(file, name, (len(part), None), np.float32, make)

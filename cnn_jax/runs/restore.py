@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 from flax.errors import ScopeParamShapeError
 
-from cnn_jax.runs import workdir
 from cnn_jax.config import Config
-from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.runs import workdir
 from cnn_jax.runs.objects import build_module, input_shape
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train import checkpoint
 from cnn_jax.train.checkpoint import Step
+from cnn_jax.train.objects import OBJECTS
 from cnn_jax.train.state import Variables
 
 
@@ -29,6 +30,11 @@ def load_step(
         flag: what named the folder, for errors.
     """
     config = workdir.read_config(folder)
+    if config is None and (folder / OBJECTS).exists():
+        raise BadInputError(
+            f"{flag}: {str(folder)!r} holds a run that was made of objects, not of a config; the "
+            "Trainer that made it reads it: fit(..., workdir=...)"
+        )
     if config is None:
         raise BadInputError(f"{flag}: {str(folder)!r} holds no run (no {workdir.CONFIG})")
     if not (folder / workdir.CHECKPOINTS).is_dir():

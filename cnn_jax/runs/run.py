@@ -198,7 +198,7 @@ def evaluate_run(
     Returns:
         The metrics, with ``split``, ``step`` and ``ema``; a loss that is not finite is None.
     """
-    module, variables, config, step = load_step(Path(folder), step, ema=ema)
+    _, variables, config, step = load_step(Path(folder), step, ema=ema)
     config = configs.override_data(config, overrides)
     with jax.enable_x64(config.train.precision == "float64"):
         experiment = assemble(complete(config))
@@ -207,8 +207,7 @@ def evaluate_run(
             raise BadInputError(f"--split={split}: the run has no such part, only {have}")
         if overrides:
             check_fits(experiment.module, variables, experiment.image_shape)
-    # The schedule of a run that was not trained here may not even be known.
-    trainer = objects.trainer(experiment.config, experiment.module, 1)
+    trainer = objects.trainer(experiment.config, experiment.module, None)
     part, batch_size = experiment.parts[split], experiment.config.data.batch_size
     measured = trainer.evaluate(variables, part, batch_size=batch_size)
     if not math.isfinite(measured["loss"]):

@@ -9,13 +9,13 @@ from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
-from cnn_jax.runtime import archives, json_file
-from cnn_jax import models
 from cnn_jax import config as configs
-from cnn_jax.runtime.atomic_file import written
+from cnn_jax import models
 from cnn_jax.config import Config
+from cnn_jax.runtime import archives, json_file
+from cnn_jax.runtime.atomic_file import written
 from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.train.folder import CHECKPOINTS, CURVES, FLOW, METRICS, PROFILE, RESULT
+from cnn_jax.train.folder import CHECKPOINTS, FLOW, METRICS, RESULT
 
 CONFIG, CLASSES = "config.json", "classes.json"
 INIT = "init.json"  # what a run took from which source, and what trains
@@ -44,7 +44,7 @@ class Classes(TypedDict):
 
 
 class Init(TypedDict):
-    """init.json: tensors by path, of a source and of the run; see ``cnn_jax.runs.initialise.Start``."""
+    """init.json: tensors by path, of a source and of the run; see ``initialise.Start``."""
 
     source: str
     weights: NotRequired[str]  # digest of the source's

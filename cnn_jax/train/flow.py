@@ -14,6 +14,7 @@ from flax import struct
 
 from cnn_jax.nn.branches import SHORTCUTS
 from cnn_jax.nn.calling import mode
+from cnn_jax.nn.norms import block_of_kernel, norms
 from cnn_jax.tasks.task import Batch, Task
 from cnn_jax.train.state import TrainState
 from cnn_jax.train.step import make_train_step
@@ -63,7 +64,8 @@ def make_flow_step(
         }
         if axis is not None:
             squares = jax.lax.psum(squares, axis)
-        return Flow(noted["gradient"], noted["update"], norms(state.variables["params"]), squares)
+        weights = state.variables["params"]
+        return Flow(noted["gradient"], noted["update"], norms(weights, block_of_kernel), squares)
 
     return flow
 
@@ -76,20 +78,11 @@ def _noting(optimizer: Any, noted: dict[str, Norms]) -> optax.GradientTransforma
 
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
         changes, state = optimizer.update(updates, state, params, **extra)
-        noted.update(gradient=norms(updates), update=norms(changes))
+        noted["gradient"] = norms(updates, block_of_kernel)
+        noted["update"] = norms(changes, block_of_kernel)
         return changes, state
 
     return optax.GradientTransformationExtraArgs(optimizer.init, update)
-
-
-def norms(tree: Any) -> Norms:
-    """Return the Euclidean norm of all kernels of each block in a tree of parameters."""
-    squares: Norms = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        if getattr(path[-1], "key", None) == "kernel":
-            name, kept = path[0].key, jnp.promote_types(leaf.dtype, jnp.float32)
-            squares[name] = squares.get(name, 0) + jnp.sum(jnp.square(leaf.astype(kept)))
-    return {name: jnp.sqrt(square) for name, square in squares.items()}
 
 
 def line(flow: Flow) -> dict[str, dict[str, float | None]]:

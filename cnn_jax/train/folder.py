@@ -14,6 +14,7 @@ from cnn_jax.train.checkpoint import Checkpoints
 from cnn_jax.train.fitted import Fitted
 from cnn_jax.train.logging import RunLog, cut_back, cut_flow_back, read_metrics
 from cnn_jax.train.progress import say
+from cnn_jax.train.stopping import DivergedError
 from cnn_jax.train.writers import Writer
 
 METRICS, RESULT, CURVES = "metrics.jsonl", "result.json", "curves.png"
@@ -49,7 +50,15 @@ class Record:
             notes = {"seconds": seconds, "logs": self.log.marks(), "run": self.run}
             self.checkpoints.save(step, state, notes, measured)
 
-    def kept(self) -> str:
+    def check_finite(self, bad_step: int) -> None:
+        """Raise ``DivergedError`` if numbers were not finite at a step, which is -1 otherwise."""
+        if bad_step >= 0:
+            raise DivergedError(
+                f"the loss is not finite at step {bad_step} ({self._kept()}); "
+                "lower optim.learning_rate"
+            )
+
+    def _kept(self) -> str:
         """Return what is kept of a run that has diverged, as words."""
         if self.checkpoints is None:
             return "nothing is kept of it"

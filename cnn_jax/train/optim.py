@@ -1,6 +1,6 @@
 """Optimizers from optax, by name."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import optax
 from optax import contrib
 
+from cnn_jax.registry import check_choice
 from cnn_jax.runtime import ranges
-from cnn_jax.train.schedules import Schedule, choose
+from cnn_jax.train.schedules import Schedule
 
 OPTIMIZERS = (
     "sgd",
@@ -66,7 +67,7 @@ def make_optimizer(
     Raises:
         BadInputError: an unknown name, or a value outside its range.
     """
-    choose("optim.name", name, OPTIMIZERS)
+    check_choice("optim.name", name, OPTIMIZERS)
     values = {
         "momentum": momentum,
         "weight_decay": weight_decay,
@@ -216,3 +217,8 @@ def rate_factor(opt_state: optax.OptState) -> jax.Array | float:
         if isinstance(leaf, WarmUntil)
     ]
     return jnp.where(is_warm[0].warm, 1.0, WARM_ERROR_FACTOR) if is_warm else 1.0
+
+
+def rate_in_use(schedule: Callable[[int], Any], step: int, opt_state: optax.OptState) -> float:
+    """Return the learning rate of the update after ``step`` others."""
+    return float(jnp.asarray(schedule(step)) * rate_factor(opt_state))

@@ -1,6 +1,5 @@
 """Learning-rate schedules from optax, by name."""
 
-import difflib
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -9,6 +8,7 @@ from typing import Annotated
 import jax
 import optax
 
+from cnn_jax.registry import check_choice
 from cnn_jax.runtime import ranges
 from cnn_jax.runtime.errors import BadInputError
 
@@ -17,13 +17,6 @@ Schedule = Callable[[jax.typing.ArrayLike], jax.typing.ArrayLike]
 SCHEDULES = ("constant", "cosine", "step", "onecycle")
 
 MOST_STEPS = 2**31 - 1  # steps are counted in int32
-
-
-def choose(field: str, name: str, known: Sequence[str]) -> None:
-    """Raise ``BadInputError`` with the nearest names unless ``name`` is known."""
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1) or known
-        raise BadInputError(f"{field} is {name!r}; there is {', '.join(near)}")
 
 
 def make_schedule(
@@ -54,7 +47,7 @@ def make_schedule(
         BadInputError: an unknown name, a value outside its range, 'step' without milestones,
             'onecycle' with warm-up.
     """
-    choose("optim.schedule", name, SCHEDULES)
+    check_choice("optim.schedule", name, SCHEDULES)
     values = {
         "learning_rate": learning_rate,
         "total_steps": total_steps,

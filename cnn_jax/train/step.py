@@ -1,4 +1,9 @@
-"""The steps: pure functions of (state, batch)."""
+"""The steps: pure functions of (state, batch).
+
+A step may train some of the parameters. The others are constants then: BatchNorm layers whose scale
+and bias are among them work as in inference, and their statistics stay, but dropout works
+everywhere. The optimizer's state may be that of more parameters than the step trains.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,27 +41,19 @@ def make_train_step(
         task: what it learns: the loss, and the metrics that the step returns beside the state.
         optimizer: an optax transformation that takes further arguments.
         seed: of the run, for dropout.
-        accumulate: go through the batch in so many parts, one after the other, and add up their
-            gradients: the same update in less memory, up to rounding. BatchNorm then normalises
-            each part by itself and updates its running statistics with each. Part i has examples
-            i, i + accumulate, ...
+        accumulate: parts that the batch is gone through in, to save memory; see ``_in_parts``.
         stat_batch: examples that share BatchNorm's statistics; all of a part if None.
         ema: decay of the running mean of the variables kept in the state; none if None.
-            BatchNorm's statistics are averaged as the parameters are: they belong to them.
         axis: a mapped axis (of ``pmap``) over whose devices the batch is cut.
-        trained: the paths of the parameters that this step changes, all if None. The others are
-            constants: BatchNorm layers whose scale and bias are among them work as in inference,
-            and their statistics stay. Dropout works wherever the network has it. The optimizer's
-            state may be that of more parameters; what is not trained keeps its own.
+        trained: the paths of the parameters that this step changes, all if None.
     """
     training = mode(module, train=True)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Any]:
         params = state.variables["params"]
         rest = {name: value for name, value in state.variables.items() if name != "params"}
-        dropout = jax.random.fold_in(
-            random_keys.stream(seed, random_keys.Purpose.DROPOUT), state.step
-        )
+        stream = random_keys.stream(seed, random_keys.Purpose.DROPOUT)
+        dropout = jax.random.fold_in(stream, state.step)
 
         def loss_fn(learned: Any, rest: Any, part: Batch, positions: jax.Array):
             with cut(Cut(positions, stat_batch, axis, trained)):
@@ -70,10 +67,7 @@ def make_train_step(
             losses = task.loss(outputs, part)
             return jnp.mean(losses), (updated, task.metrics(outputs, part, train=True))
 
-        examples = batch["image"].shape[0]
-        positions = jnp.arange(examples, dtype=jnp.int32)
-        if axis is not None:
-            positions += jax.lax.axis_index(axis) * examples
+        positions = _positions(batch["image"].shape[0], axis)
         gradient = _over_devices(_in_parts(loss_fn, accumulate), axis)
         learned = select(params, trained)
         (loss, (updated, measured)), grads = gradient(learned, rest, batch, positions)
@@ -90,6 +84,14 @@ def make_train_step(
     return step
 
 
+def _positions(examples: int, axis: str | None) -> jax.Array:
+    """Return where a device's examples are in the whole batch, int32 ``[N]``."""
+    positions = jnp.arange(examples, dtype=jnp.int32)
+    if axis is not None:
+        positions += jax.lax.axis_index(axis) * examples
+    return positions
+
+
 # As jax.value_and_grad returns it with has_aux: ((loss, (updated, metrics)), gradient).
 _Gradient = Callable[..., tuple[tuple[jax.Array, tuple[Any, Any]], Any]]
 
@@ -97,7 +99,9 @@ _Gradient = Callable[..., tuple[tuple[jax.Array, tuple[Any, Any]], Any]]
 def _in_parts(loss_fn: Callable[..., Any], count: int) -> _Gradient:
     """Return the function (parameters, statistics, batch, positions) -> gradient of the mean loss.
 
-    The batch is gone through in ``count`` parts, each with the statistics that the one before left.
+    The batch is gone through in ``count`` parts, one after the other, whose gradients are added up:
+    the same gradient in less memory, up to rounding, except that BatchNorm normalises each part by
+    itself and updates its running statistics with each. Part i has examples i, i + count, ...
     """
     compute: _Gradient = jax.value_and_grad(loss_fn, has_aux=True)
     if count == 1:
@@ -154,7 +158,11 @@ def _after(
     ema: float | None,
     trained: Paths | None,
 ) -> TrainState:
-    """Return the state after an update of the parameters that are trained."""
+    """Return the state after an update of the parameters that are trained.
+
+    What is not trained keeps its own part of the optimizer's state. The running mean is taken of
+    BatchNorm's statistics as of the parameters: they belong to them.
+    """
     mean, mean_rest = state.ema, state.ema_rest
     if ema is not None:
         mean = optax.incremental_update(learned, select(mean, trained), 1 - ema)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from cnn_jax.data.dataset import TEST, TRAIN, VALIDATION, Dataset
+from cnn_jax.data.dataset import TEST, TRAIN, Dataset
 from cnn_jax.data.sources import given
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.tasks import Task
@@ -29,14 +29,14 @@ from cnn_jax.train.evaluation import on_devices
 from cnn_jax.train.events import Events, Every
 from cnn_jax.train.fitted import Fitted
 from cnn_jax.train.folder import Record
-from cnn_jax.train.logging import EMA
-from cnn_jax.train.optim import rate_factor
+from cnn_jax.train.measurements import Measurements, applied
+from cnn_jax.train.optim import rate_in_use
 from cnn_jax.train.partial import Paths
 from cnn_jax.train.profiling import Trace
 from cnn_jax.train.setup import Execution, Setup
-from cnn_jax.train.state import TrainState, Variables
+from cnn_jax.train.state import Variables
 from cnn_jax.train.step import all_finite
-from cnn_jax.train.stopping import DivergedError, signals
+from cnn_jax.train.stopping import signals
 from cnn_jax.train.strategies import Strategy, compiled
 
 
@@ -166,11 +166,7 @@ class Trainer:
             made = setup.of(self, part, self.constants, batch_size=batch_size, total=1)
             if found is None:
                 setup.check_classes(made, {"given": part})
-            strategy = Strategy(made)
-            variables = state if isinstance(state, Mapping) else state.variables
-            return strategy.evaluate(
-                strategy.replicated(variables), on_devices(part, strategy.mesh), found
-            )
+            return applied(made, state, part, found)
 
     def setup(
         self,
@@ -204,12 +200,11 @@ class _Run:
         self._setup, self._strategy, self._record = made, strategy, record
         self._clock, self._schedule = clock, schedule
         self._parts = {name: on_devices(x, strategy.mesh) for name, x in data.parts.items()}
-        self._predictions: dict[str, list[np.ndarray]] = {TEST: []}  # evaluated once, at the end
+        self._measurements = Measurements(made, strategy, self._parts)
         epoch = -(-len(data.train) // made.batch_size)
         self._events = Events.of(every, made, epoch)
         self._finite = jax.jit(all_finite)
         self._flows: list[tuple[int, Any]] = []
-        self._measured: dict[str, dict[str, Any]] = {}  # at the last evaluation
         self._state, self._step, self._seconds = record.state, record.step, 0.0
 
     def train(self) -> int | None:
@@ -247,68 +242,35 @@ class _Run:
     def _pause(self, stepping: Any, state: Any, step: int, stopping: bool) -> Any:
         """Log, evaluate, save what is due after ``step`` steps; return the state to go on with."""
         events, log, now = self._events, self._record.log, stepping.view(state)
-        self._check(int(now.bad_step))
+        self._record.check_finite(int(now.bad_step))
         log.write_flow(self._flows)
         self._flows.clear()
         if events.due(step, events.log):
             line = self._setup.means([now.window])
-            log.write(step, TRAIN, line | self._learning_rate(step - 1, now))
+            if self._schedule is not None:
+                line["learning_rate"] = rate_in_use(self._schedule, step - 1, now.opt_state)
+            log.write(step, TRAIN, line)
             state = stepping.clear(state)
             now = stepping.view(state)
         if step == events.total:
-            now = self._with_statistics(now)
+            now = self._measurements.with_statistics(now)
         self._state, self._step = now, step
         evaluating = events.due(step, events.evaluate)
-        self._measured = self._evaluate(now, VALIDATION) if evaluating else {}
-        for split, line in self._measured.items():
+        lines = self._measurements.validate(now) if evaluating else {}
+        for split, line in lines.items():
             log.write(step, split, line)
         self._seconds = self._record.seconds + self._clock.total()
         if saving := events.due(step, events.checkpoint) or stopping:
-            self._check(-1 if self._finite(self._setup.trained(now)) else step)
-            measured = next(iter(self._measured.values()), None)
+            self._record.check_finite(-1 if self._finite(self._setup.trained(now)) else step)
+            measured = next(iter(lines.values()), None)
             self._record.save(step, now, self._seconds, measured)
         if evaluating or saving:
             log.pause()
         return state
 
-    def _check(self, bad_step: int) -> None:
-        if bad_step >= 0:
-            raise DivergedError(
-                f"the loss is not finite at step {bad_step} ({self._record.kept()}); "
-                "lower optim.learning_rate"
-            )
-
-    def _learning_rate(self, step: int, now: Any) -> dict[str, float]:
-        if self._schedule is None:
-            return {}
-        rate = jnp.asarray(self._schedule(step)) * rate_factor(now.opt_state)
-        return {"learning_rate": float(rate)}
-
-    def _with_statistics(self, now: TrainState) -> TrainState:
-        """Return the state with the running mean's own statistics, where a mean is kept."""
-        if not now.averaged:
-            return now
-        part, seed = self._parts[TRAIN], self._setup.seed
-        mean = self._strategy.estimate(now.averaged, part, seed)
-        return now.replace(ema_rest={name: mean[name] for name in now.ema_rest})
-
-    def _evaluate(self, now: Any, name: str) -> dict[str, dict[str, Any]]:
-        """Return the metrics of a part, and of the averaged network, by split; {} without it."""
-        if name not in self._parts or self._setup.own is not None:
-            return {}
-        part, into = self._parts[name], self._predictions.get(name)
-        measured = {name: self._strategy.evaluate(now.variables, part, into)}
-        if mean := now.averaged:
-            measured[name + EMA] = self._strategy.evaluate(mean, part)
-        return measured
-
     def conclude(self) -> dict[str, dict[str, Any]]:
         """Evaluate the trained network on all parts, the test part for the first and only time."""
-        measured: dict[str, dict[str, Any]] = {}
-        for name in (TRAIN, VALIDATION, TEST):
-            measured |= (
-                self._measured if name in self._measured else self._evaluate(self._state, name)
-            )
+        measured = self._measurements.conclude(self._state)
         for name, line in measured.items():
             if name.startswith(TEST):
                 self._record.log.write(self._events.total, name, line)
@@ -316,12 +278,11 @@ class _Run:
 
     def fitted(self, metrics: dict[str, Any], stopped: int | None, speed: float | None) -> Fitted:
         """Return what the training hands back, but for its history."""
-        found = self._predictions[TEST]
         return Fitted(
             state=self._state,
             history=[],
             metrics=metrics,
-            predictions=np.concatenate(found) if found else None,
+            predictions=self._measurements.predictions(),
             steps=self._step,
             batch_size=self._setup.batch_size,
             seconds=self._seconds,

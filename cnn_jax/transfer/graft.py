@@ -59,19 +59,12 @@ def graft(
     everything = frozenset(path[1:] for path in wanted)
     chosen = named(restart, everything, "init.restart", network)
     last = {path[:-1] for path in list(network.values())[-1]}
-
-    def misfit(path: Path) -> str | None:
-        if path not in held:
-            return "the source lacks it"
-        if held[path].shape != wanted[path].shape:
-            return f"{list(held[path].shape)} there, {list(wanted[path].shape)} here"
-        return None
-
+    misfits = _misfits(held, wanted)
     # A layer starts anew as a whole: its bias belongs to its kernel.
-    replaced = {path[1:-1] for path in wanted if misfit(path) and path[1:-1] in last}
+    replaced = {path[1:-1] for path in misfits if path[1:-1] in last}
     anew: dict[Path, str] = {}
     for path in wanted:
-        why = misfit(path)
+        why = misfits.get(path)
         if path[1:] in chosen:
             anew[path] = "init.restart"
         elif path[1:-1] in replaced:
@@ -93,3 +86,14 @@ def graft(
     left_out = tuple(path for path in held if path not in taken)
     given = {path: np.asarray(held[path], wanted[path].dtype) for path in taken}
     return Graft(taken, anew, left_out), traverse_util.unflatten_dict(given)
+
+
+def _misfits(held: dict[Path, Any], wanted: dict[Path, Any]) -> dict[Path, str]:
+    """Return what the source cannot give -> why."""
+    found = {}
+    for path, array in wanted.items():
+        if path not in held:
+            found[path] = "the source lacks it"
+        elif held[path].shape != array.shape:
+            found[path] = f"{list(held[path].shape)} there, {list(array.shape)} here"
+    return found

@@ -14,6 +14,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -21,6 +22,7 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
+from cnn_jax.analysis.execution import children
 from cnn_jax.analysis.probe import inference
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train.partial import Path, Paths
@@ -74,19 +76,8 @@ def shapes_of(module: nn.Module, image_shape: Sequence[int]) -> Any:
 def stages(module: nn.Module, image_shape: Sequence[int]) -> Stages:
     """Return a network's stages; auxiliary heads belong to the last one."""
     shapes = shapes_of(module, image_shape)
-    order: list[str] = []
-
-    def intercept(call, args, kwargs, context):
-        path = context.module.path
-        if path and path[0] not in order:
-            order.append(path[0])
-        return call(*args, **kwargs)
-
-    def forward(variables: Any, x: Any) -> Any:
-        with nn.intercept_methods(intercept):
-            return module.apply(variables, x, **inference(module))
-
-    jax.eval_shape(forward, shapes, jax.ShapeDtypeStruct((1, *image_shape), jnp.float32))
+    image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    order = children(partial(module.apply, **inference(module)), shapes, image)
     paths = list(traverse_util.flatten_dict(shapes["params"]))
     outermost = [name for name in order if name in shapes["params"]]
     outermost += [name for name in shapes["params"] if name not in order]

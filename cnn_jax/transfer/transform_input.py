@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cnn_jax.ops import imagenet
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.transfer.torch_names import Naming
 
 FIELD = "transform_input"
 MODELS = ("googlenet", "inception_v3")
 # Mean of ImageNet's images by channel after the conversion; before it, it is 0.
-CONVERTED = (np.array([0.485, 0.456, 0.406]) - 0.5) / 0.5
+CONVERTED = (np.array(imagenet.MEAN) - 0.5) / 0.5
 
 _ERRORS = 3.0  # standard errors by which the images' colour has to be nearer to one of the two
 

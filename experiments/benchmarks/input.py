@@ -47,13 +47,13 @@ from cnn_jax.config import base_config  # noqa: E402
 from cnn_jax.data import decode, order, resident, sources, stream, threads  # noqa: E402
 from cnn_jax.data.parts import Part, Stream  # noqa: E402
 from cnn_jax.data.reading import Wanted  # noqa: E402
+from cnn_jax.ops.imagenet import MEAN, STD  # noqa: E402
 from cnn_jax.runs.experiment import assemble, complete  # noqa: E402
 from cnn_jax.runtime.errors import BadInputError  # noqa: E402
 from cnn_jax.transfer.reference import import_torchvision  # noqa: E402
 
 SIZE, BATCH, STEPS = 224, 128, 8
 WINDOW = {"area": (0.08, 1.0)}
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 UNIT = "images per core-second"
 CIFAR = {"pad_crop": {"padding": 4}, "flip": {}}
 

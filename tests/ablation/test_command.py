@@ -91,7 +91,7 @@ def test_asked_again_it_trains_nothing_and_renders_the_same(whole, capsys):
 def test_the_predictions_are_those_of_the_accuracy(whole):
     plan = Plan.read(whole)
     for cell in plan.cells:
-        outcome = cells.outcome(cells.place(whole, cell))
+        outcome = cells.outcome(cells.folder_of(whole, cell))
         assert outcome is not None
         test = outcome.result["metrics"]["test"]
         assert len(outcome.right) == test["examples"]
@@ -102,7 +102,7 @@ def test_a_cell_that_vanished_makes_the_comparison_inconclusive(whole, tmp_path,
     folder = tmp_path / "study"
     subprocess.run(["cp", "-r", str(whole), str(folder)], check=True)
     plan = Plan.read(folder)
-    place = cells.place(folder, plan.cells[0])
+    place = cells.folder_of(folder, plan.cells[0])
     (place / "result.json").unlink()
     cells.note_failure(place, "DivergedError: the loss is not finite")
     assert main(tiny.study, [f"--workdir={folder}", "--report_only"]) == 1
@@ -131,7 +131,7 @@ def test_failures_are_kept_and_retried_on_request(tmp_path, capsys):
     assert written(tmp_path) == before
     assert main(study, [*flags, "--retry"]) == 1
     for cell in failed:
-        kept = cells.failure(cells.place(tmp_path, cell))
+        kept = cells.failure(cells.folder_of(tmp_path, cell))
         assert kept is not None
         assert kept["attempts"] == 2
         assert "not finite" in kept["error"]

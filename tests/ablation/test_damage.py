@@ -46,7 +46,7 @@ def render(folder: Path, capsys) -> tuple[int, str, list[str]]:
 
 def file_of(folder: Path, name: str, index: int = 0) -> Path:
     plan = Plan.read(folder)
-    own = cells.place(folder, plan.cells[index])
+    own = cells.folder_of(folder, plan.cells[index])
     return own / name if name in CELL_FILES else folder / name
 
 
@@ -104,7 +104,7 @@ def test_a_file_of_another_cell_is_refused(name, study, capsys):
 
 def test_cells_that_changed_places_are_refused(study, capsys):
     plan = Plan.read(study)
-    one, other = (cells.place(study, cell) for cell in plan.cells[:2])
+    one, other = (cells.folder_of(study, cell) for cell in plan.cells[:2])
     aside = one.rename(one.with_name("aside"))
     other.rename(one)
     aside.rename(other)
@@ -117,7 +117,7 @@ def test_cells_that_changed_places_are_refused(study, capsys):
 def test_what_was_changed_is_trained_anew_on_request_and_kept_aside(study):
     plan = Plan.read(study)
     cell = plan.cells[0]
-    own = cells.place(study, cell)
+    own = cells.folder_of(study, cell)
     held = json.loads((own / "result.json").read_text())
     held["metrics"]["test"]["accuracy"] = 1.0
     (own / "result.json").write_text(json.dumps(held))

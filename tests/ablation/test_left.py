@@ -77,7 +77,7 @@ def changed(place: Path, **fields: Any) -> None:
 def test_a_network_that_diverged_is_an_outcome(how, study, capsys):
     plan = Plan.read(study)
     cell = next(cell for cell in plan.cells if (cell.arm, cell.seed) == ("wide", 1))
-    place = cells.place(study, cell)
+    place = cells.folder_of(study, cell)
     if how != "no finite loss":
         (place / ("result.json" if how == "failed" else "finished.json")).unlink()
         cells.note_failure(place, "DivergedError: the loss is not finite", diverged=True)
@@ -122,7 +122,7 @@ def test_a_loss_that_is_no_number_is_no_result(metrics, diverged):
 
 def test_openings_of_the_test_set_by_earlier_designs_are_counted(study):
     plan = Plan.read(study)
-    place = cells.place(study, plan.cells[0])
+    place = cells.folder_of(study, plan.cells[0])
     shutil.copytree(place, place.with_name("narrow-seed0-000000000000"))
     stored = left.read_cells(plan, study)
     assert stored.earlier == (1, 1)

@@ -37,14 +37,14 @@ def on_terminal(monkeypatch, show: Callable[[], None]) -> str:
 def four_cells(folder) -> tuple[Progress, list[Cell]]:
     made = [Cell(arm, seed, "0" * 12, 60) for seed in (0, 1) for arm in ("narrow", "wide")]
     for cell in made:
-        cells.place(folder, cell).mkdir(parents=True)
+        cells.folder_of(folder, cell).mkdir(parents=True)
     now = Progress(4, collections.deque([(made[3],)]))
     now.started = time.monotonic() - 90
     now.end((made[0],), ["done"])
     now.end((made[1],), ["failed"])
     now.start((made[2],))
     line = json.dumps({"step": 30, "split": "train"}) + "\n"
-    (cells.place(folder, made[2]) / "metrics.jsonl").write_text(line)
+    (cells.folder_of(folder, made[2]) / "metrics.jsonl").write_text(line)
     return now, made
 
 

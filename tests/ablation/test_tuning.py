@@ -61,7 +61,7 @@ def test_each_arm_takes_its_best_on_validation_data_and_none_reads_the_test_set(
     assert [each.chosen for each in found] == [False, True] * 2
     asked = Plan.read(tmp_path / tuning.FOLDER)
     for cell, each in zip(asked.cells, found, strict=True):
-        place = cells.place(tmp_path / tuning.FOLDER, cell)
+        place = cells.folder_of(tmp_path / tuning.FOLDER, cell)
         lines = read_metrics(place / "metrics.jsonl")
         assert not [line for line in lines if line["split"] == TEST]
         (last,) = [x for x in lines if x["split"] == "validation" and x["step"] == 20]

@@ -27,6 +27,7 @@ from cnn_jax.runs import workdir
 from cnn_jax.runs.experiment import complete
 from cnn_jax.runs.run import evaluate_run
 from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.train.folder import CURVES
 from cnn_jax.train.logging import read_metrics
 from cnn_jax.transfer import import_weights
 from tests.fixtures import write_images, write_run
@@ -122,7 +123,7 @@ class Name:
 def make_killed(folder: Path, seed: int) -> None:
     """Train a run, and leave of it what a kill between two checkpoints leaves."""
     cnn_jax.train_and_evaluate(config(seed), folder)
-    for name in (workdir.RESULT, workdir.PREDICTIONS, workdir.CURVES):
+    for name in (workdir.RESULT, workdir.PREDICTIONS, CURVES):
         (folder / name).unlink()
     shutil.rmtree(folder / workdir.CHECKPOINTS / "40")
 

@@ -19,12 +19,12 @@ from cnn_jax.commands import main
 from cnn_jax.data.order import permutation
 from cnn_jax.runs import workdir
 from cnn_jax.runs.experiment import assemble, complete
-from cnn_jax.train.evaluation import on_devices
-from cnn_jax.train.strategies import compiled
 from cnn_jax.runs.run import evaluate_run
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train import sharding
 from cnn_jax.train.checkpoint import Checkpoints
+from cnn_jax.train.evaluation import on_devices
+from cnn_jax.train.strategies import compiled
 
 STEPS, BATCH, DECAY = 12, 64, 0.8
 

@@ -38,7 +38,8 @@ The first losses of {name} are not what they were:
     was {was}
     is  {now}
 If a change was meant to alter what is computed (initial weights, order, augmentation, an operator,
-an optimizer, a default), put the new numbers into tests/runs/test_golden.py and say so in the commit:
+an optimizer, a default), put the new numbers into tests/runs/test_golden.py and say so in the
+commit:
 runs from before it cannot be continued or compared bit for bit. If not, it is a defect."""
 
 

@@ -19,8 +19,8 @@ from cnn_jax.runs.experiment import load_config
 from cnn_jax.runs.initialise import read_source
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train import trainer
-from cnn_jax.train.stopping import StoppedError
 from cnn_jax.train.logging import RunLog
+from cnn_jax.train.stopping import StoppedError
 from tests.fixtures import SMALL, write_run
 from tests.runs.test_import_run import torch_tensors
 

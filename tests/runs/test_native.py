@@ -6,12 +6,12 @@ import shutil
 import jax
 import pytest
 
-from cnn_jax.train.strategies import Strategy
 from cnn_jax.config import base_config, check
 from cnn_jax.ops.cpu import build_onednn
 from cnn_jax.runs.experiment import assemble
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train import sharding
+from cnn_jax.train.strategies import Strategy
 from tests.fixtures import run
 from tests.ops.test_native import HAS_ONEDNN, needs_native
 

@@ -5,9 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.tree_util import Partial
 
+from cnn_jax.analysis.embedding import features
 from cnn_jax.runs.experiment import load_config
-from cnn_jax.runs.probing import features, probe
+from cnn_jax.runs.probing import before_last_stage, probe
 from cnn_jax.runtime.errors import BadInputError
 from tests.fixtures import write_images, write_run
 
@@ -25,7 +27,8 @@ def test_features_are_what_the_last_stage_is_given():
     images = jnp.asarray(np.random.default_rng(0).normal(size=(5, 4, 4, 1)), jnp.float32)
     module = Network()
     variables = module.init(jax.random.key(0), images, train=False)
-    found = features(module, variables, (4, 4, 1), [images[:3], images[3:]])
+    read = before_last_stage(module, (4, 4, 1))
+    found = features(Partial(read, variables), [images[:3], images[3:]])
     conv = nn.Conv(3, (3, 3)).apply({"params": variables["params"]["conv1"]}, images)
     assert isinstance(conv, jax.Array)
     expected = nn.relu(conv).mean(axis=(1, 2))

@@ -17,8 +17,8 @@ from cnn_jax.runs import workdir
 from cnn_jax.runs.experiment import load_config
 from cnn_jax.runs.run import evaluate_run
 from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.train.stopping import DivergedError, StoppedError
 from cnn_jax.train.logging import RunLog, read_metrics
+from cnn_jax.train.stopping import DivergedError, StoppedError
 from tests.fixtures import ABANDONED, SMALL, write_images
 
 
@@ -210,9 +210,7 @@ def test_a_rate_that_diverges_stops_and_keeps_the_last_good_checkpoint(tmp_path)
     # The rate grows by ten a step: the first checkpoint is still good.
     rate = ["--config.optim.learning_rate=1e7", "--config.optim.warmup=1000000"]
     config = small(*flags, *rate)
-    with pytest.raises(
-        DivergedError, match=r"not finite at step \d+ .*lower optim.learning_rate"
-    ):
+    with pytest.raises(DivergedError, match=r"not finite at step \d+ .*lower optim.learning_rate"):
         cnn_jax.train_and_evaluate(config, tmp_path / "run")
     assert not (tmp_path / "run/result.json").exists()
     _, variables, _ = cnn_jax.load_run(tmp_path / "run")

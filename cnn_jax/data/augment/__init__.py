@@ -4,7 +4,6 @@ Images are float32 ``[H, W, C]`` in 0..255 while they are changed; every transfo
 shape it was given.
 """
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 
 from cnn_jax.data.augment import colour, erase, mix, randaugment, spatial
 from cnn_jax.data.augment.arguments import Pixels
+from cnn_jax.registry import look_up
 from cnn_jax.runtime import ranges
 from cnn_jax.runtime.errors import BadInputError, first_line
 
@@ -125,12 +125,7 @@ def checked(
     """
     made = {}
     for name, arguments in steps.items():
-        known = {**TRANSFORMS, **MIXES}
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1) or sorted(known)
-            raise BadInputError(
-                f"data.augment: unknown transform {name!r}; did you mean {', '.join(near)}?"
-            )
+        transform = look_up({**TRANSFORMS, **MIXES}, name, "data.augment: unknown transform")
         if not isinstance(arguments, Mapping):
             raise BadInputError(
                 f"data.augment.{name} is {arguments!r}; it has to be a dict of arguments, such "
@@ -138,7 +133,7 @@ def checked(
             )
         defaults = {
             field.name: field.default
-            for field in inspect.signature(known[name]).parameters.values()
+            for field in inspect.signature(transform).parameters.values()
             if field.kind is field.KEYWORD_ONLY
         }
         made[name] = {argument: _plain(value) for argument, value in arguments.items()}
@@ -152,7 +147,7 @@ def checked(
             argument: (one.on(shape), optional)
             if isinstance(one, Pixels) and shape is not None
             else (one, optional)
-            for argument, (one, optional) in ranges.declared(known[name]).items()
+            for argument, (one, optional) in ranges.declared(transform).items()
         }
         ranges.check_all(f"data.augment.{name}", defaults | made[name], allowed)
     return made

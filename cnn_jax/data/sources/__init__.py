@@ -5,7 +5,6 @@ reads without TensorFlow.
 """
 
 import contextlib
-import difflib
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from cnn_jax.data.prepare.recipe import Recipe, prepare
 from cnn_jax.data.reading import Wanted, read
 from cnn_jax.data.sources import catalogue, folder, official
 from cnn_jax.ops.geometry import pair
+from cnn_jax.registry import nearest
 from cnn_jax.runtime.errors import BadInputError
 
 SYNTHETIC = "synthetic"
@@ -90,7 +90,7 @@ def _unknown(name: str, root: Path) -> str:
 
 def _misspelt(name: str) -> str | None:
     """Return the source that an unknown name is close to; kmnist is close to mnist, but known."""
-    near = difflib.get_close_matches(name, (*OWN, SYNTHETIC), n=1)
+    near = nearest(name, (*OWN, SYNTHETIC))
     return near[0] if near and not catalogue.lists(name) else None
 
 

@@ -11,6 +11,7 @@ from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.parts import Part, Stream
 from cnn_jax.data.prepare import builders
 from cnn_jax.data.reading import Wanted
+from cnn_jax.ops import imagenet
 from cnn_jax.runtime.errors import BadInputError
 
 
@@ -77,7 +78,7 @@ def constants(data: Dataset) -> tuple[Any, Any]:
     if isinstance(data.train, Stream):
         raise BadInputError(
             "data.mean: nobody computed this set's when it was prepared; set data.mean and "
-            "data.std, such as ImageNet's (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225)"
+            f"data.std, such as ImageNet's {imagenet.MEAN} and {imagenet.STD}"
         )
     if data.train.images.dtype != np.uint8:
         return None, None

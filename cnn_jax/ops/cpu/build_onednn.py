@@ -4,6 +4,7 @@ A foreign function (``convolution.cc``) calls oneDNN from inside compiled progra
 ``ops.native``. It needs the extra ``native``, an x86-64 Linux, and a C++ compiler once.
 """
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -35,6 +36,15 @@ class Loaded(NamedTuple):
 
     version: str
     takes_bfloat16: bool  # on this processor
+
+
+def installed() -> dict[str, str]:
+    """Return the versions of oneDNN's packages, of those that are installed."""
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 @functools.cache
