@@ -59,9 +59,7 @@ def work_out(
     made = {name: study.config(arm) for name, arm in arms.items()}
     compared = [each for arm in arms.values() for each in arm.comparisons()]
     data = _checked(study, made, compared)
-    workdir.check_writable(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    memo, code = Memo(folder / MEMORY), counting.code_version(threads)
+    memo, code = _memo(folder), counting.code_version(threads)
     matched = _adjust(made, arms, data, memo, code, tuning)
     described = {name: _describe(name, made[name], data[name], memo, code) for name in arms}
     proofs = [prove(study, arm, made, described, data) for arm in compared]
@@ -91,6 +89,13 @@ def work_out(
         study.series,
         tuple(tuning),
     )
+
+
+def _memo(folder: Path) -> Memo:
+    """Return what is remembered in a study's folder, which is made."""
+    workdir.check_writable(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return Memo(folder / MEMORY)
 
 
 def _adjust(
