@@ -58,10 +58,9 @@ def prepare() -> None:
     from cnn_jax.runtime.malloc import tune_malloc
 
     tune_malloc()
-    from cnn_jax.data.prepare.cache import cache_dir
-    from cnn_jax.train.compilation import keep_compiled
+    from cnn_jax.train.compilation import keep_compiled_in_cache
 
-    keep_compiled(cache_dir() / "compiled")
+    keep_compiled_in_cache()
 
 
 def main() -> int:

@@ -19,10 +19,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print the metrics."""
-    from cnn_jax.commands.compiled import keep_compiled
     from cnn_jax.runs.run import evaluate_run
+    from cnn_jax.train import compilation
 
-    keep_compiled()
+    compilation.keep_compiled_in_cache()
     measured = evaluate_run(
         arguments.workdir,
         split=arguments.split,

@@ -31,10 +31,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Train, and print the test accuracy and where the result is."""
-    from cnn_jax.commands.compiled import keep_compiled
     from cnn_jax.runs import experiment, workdir
     from cnn_jax.runs.run import train_and_evaluate
     from cnn_jax.runtime import distributed
+    from cnn_jax.train import compilation
     from cnn_jax.train.folder import CURVES
     from cnn_jax.train.stopping import StoppedError
 
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         arguments.process,
         detect=arguments.distributed,
     )
-    keep_compiled()
+    compilation.keep_compiled_in_cache()
     folder = Path(arguments.workdir)
     config = experiment.load_config(arguments.config, overrides)
     try:

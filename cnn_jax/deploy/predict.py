@@ -11,9 +11,7 @@ import numpy as np
 from cnn_jax import config as configs
 from cnn_jax.config import Config
 from cnn_jax.data import decode, preprocessing
-from cnn_jax.data.subsample import Subsample
-from cnn_jax.ops.geometry import pair
-from cnn_jax.runs import workdir
+from cnn_jax.runs import objects, workdir
 from cnn_jax.runs.objects import input_shape
 from cnn_jax.runs.restore import check_fits, load_step
 from cnn_jax.runtime.errors import BadInputError
@@ -60,11 +58,7 @@ def read_images(files: Sequence[str | Path], config: Config) -> np.ndarray:
     channels = len(config.data.mean)
     if channels not in (1, 3):
         raise BadInputError(f"image files have 1 or 3 channels; the network takes {channels}")
-    section, thin = config.data, None
-    if section.subsample is not None:
-        thin = Subsample(section.subsample, section.subsample_as)
-    size = pair(section.image_size, "data.image_size")
-    view = decode.View(size, channels == 1, section.crop, thin, section.shuffle_pixels)
+    view = objects.view(config)
     images = np.empty((len(files), *view.shape), np.uint8)
     for place, file in enumerate(files):
         try:

@@ -10,6 +10,7 @@ import optax
 from cnn_jax import config as configs
 from cnn_jax import models
 from cnn_jax.config import Config
+from cnn_jax.data.decode import View
 from cnn_jax.data.parts import Part, Stream
 from cnn_jax.data.preprocessing import Preprocessing, window
 from cnn_jax.data.subsample import Subsample
@@ -40,6 +41,14 @@ def subsample(config: Config) -> Subsample | None:
     if section.subsample is None:
         return None
     return Subsample(section.subsample, section.subsample_as)
+
+
+def view(config: Config) -> View:
+    """Return how a settled config's network is shown an image that is read from a file."""
+    section = config.data
+    size = pair(section.image_size, "data.image_size")
+    grey = len(section.mean) == 1
+    return View(size, grey, section.crop, subsample(config), section.shuffle_pixels)
 
 
 def input_shape(config: Config) -> tuple[int, int, int]:

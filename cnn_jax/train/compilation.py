@@ -1,10 +1,14 @@
 """Compiling a step: once, reproducibly, and not again in the next process."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
+
+from cnn_jax.data.prepare.cache import cache_dir
+from cnn_jax.train.progress import say
 
 
 class RecompilationError(Exception):
@@ -70,6 +74,20 @@ def options(*, deterministic: bool) -> dict[str, Any]:
     """
     gpu = jax.default_backend() == "gpu"
     return {"xla_gpu_deterministic_ops": True} if deterministic and gpu else {}
+
+
+def keep_compiled_in_cache() -> None:
+    """Keep what is compiled in the user's cache folder, for the next start, if that can be."""
+    folder = cache_dir() / "compiled"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reason = None if os.access(folder, os.W_OK | os.X_OK) else "it is not writable"
+    except OSError as error:
+        reason = error.strerror
+    if reason is None:
+        keep_compiled(folder)
+    else:
+        say(f"compiled programs are not kept in {str(folder)!r}: {reason}")
 
 
 def keep_compiled(folder: Path) -> None:

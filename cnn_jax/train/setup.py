@@ -1,5 +1,6 @@
 """What the programs of a fit are made from."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -177,6 +178,13 @@ class Setup:
                 return function(*args)
 
         return natively
+
+
+def numbers(dtype: Any) -> contextlib.AbstractContextManager[Any]:
+    """Return the context that numbers of ``dtype`` need; the caller's own where it will do."""
+    if jnp.dtype(dtype) == jnp.float64:
+        return jax.enable_x64(True)
+    return contextlib.nullcontext()
 
 
 def of(

@@ -128,7 +128,7 @@ class Trainer:
             DivergedError: the loss stopped being finite.
         """
         data = given.dataset(train, validation=validation, test=test, seed=self.seed)
-        with jax.enable_x64(jnp.dtype(self.dtype) == jnp.float64):
+        with setup.numbers(self.dtype):
             made = self.setup(data, steps=steps, epochs=epochs, batch_size=batch_size)
             check_batch(made, len(data.train))
             clock, strategy = Clock(), compiled(made)
@@ -162,7 +162,7 @@ class Trainer:
     def _applied(self, state: Any, part: Any, batch_size: int, found: Any) -> dict[str, Any]:
         if self.module is None:
             raise BadInputError("Trainer: a step of one's own names no network to evaluate")
-        with jax.enable_x64(jnp.dtype(self.dtype) == jnp.float64):
+        with setup.numbers(self.dtype):
             made = setup.of(self, part, self.constants, batch_size=batch_size, total=1)
             if found is None:
                 setup.check_classes(made, {"given": part})

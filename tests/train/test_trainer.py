@@ -322,3 +322,10 @@ def test_a_command_says_what_made_the_folder(tmp_path):
         cnn_jax.load_run(tmp_path)
     with pytest.raises(BadInputError, match=r"files of a run but no trainer\.json"):
         fit(workdir=tmp_path, steps=2)
+
+
+def test_a_state_of_doubles_stays_what_it_is_where_the_caller_computes_in_them():
+    with jax.enable_x64(True):
+        state = {"a": np.float64(1), "b": np.float64(2)}
+        run = own(state=state).fit((IMAGES, LABELS), steps=2, batch_size=16)
+        assert {leaf.dtype for leaf in jax.tree.leaves(run.state.own)} == {np.dtype(np.float64)}
