@@ -5,85 +5,87 @@ vanish under BatchNorm, they turn into noise: along a line of images the gradien
 lose their correlation with depth, and identity shortcuts keep some of it.
 Control: the same class without its shortcuts, the same initial kernels, data, order and steps.
 
-    python experiments/gradient_flow.py --workdir=DIR --data=cifar10 [--depth=56] [--steps=300]
+    python experiments/gradient_flow.py --preset=short --workdir=DIR --data=cifar10
 
-Trains both networks on 500 images of each class, 16 pixels a side, into DIR/plain56 and
-DIR/resnet56, with their gradient flow recorded, goes on where it was when given again, and writes
-DIR/gradient_flow.png. `--data=folder --data_dir=CIFAR` takes a folder of the images.
+Trains both networks on 500 images of each class, 16 pixels a side, with their gradient flow
+recorded, and writes DIR/gradient_flow.png, of the first seed, beside the report.
+`--data=folder --data_dir=CIFAR` takes a folder of the images. `smoke` is 20 layers deep.
 """
 
-import argparse
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cnn_jax import inspection
+from cnn_jax.ablation import Arm, Study, main
 from cnn_jax.analysis import flow, pictures
 from cnn_jax.analysis.pictures import Chart
-from cnn_jax.config import Config
 from cnn_jax.data.dataset import TRAIN
 from cnn_jax.inspection.flowing import EXAMPLES, RECORDED, correlations, initial
 from cnn_jax.inspection.subject import Subject, pixels_of
-from cnn_jax.runs import run, workdir
+from cnn_jax.runs import workdir
 from cnn_jax.runs.experiment import load_config
 from cnn_jax.train.logging import read_metrics
 
 CONFIG = Path(__file__).parents[1] / "configs/resnet20_cifar10.py"
+BLOCKS = {"smoke": 3, "short": 9, "paper": 9}  # of a stage: 20 and 56 layers
 
 
-def main() -> None:
-    """Train both networks, unless they are, and draw the picture."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--workdir", required=True, type=Path)
-    parser.add_argument("--data", required=True, help="cifar10, or folder")
-    parser.add_argument("--data_dir", default=None)
-    parser.add_argument("--depth", type=int, default=56)
-    parser.add_argument("--steps", type=int, default=300)
-    flags = parser.parse_args()
-    names = [f"plain{flags.depth}", f"resnet{flags.depth}"]
-    for name in names:
-        run.train_and_evaluate(_config(name, flags), flags.workdir / name)
-    runs = {name: inspection.open_run(flags.workdir / name) for name in names}
-    part = next(iter(runs.values())).data().parts[TRAIN]
-    x = next(iter(runs.values())).normalise(pixels_of(part, range(EXAMPLES)))
-    last = runs[names[0]].flow[-1]["step"]
-    before = {name: initial(subject, x) for name, subject in runs.items()}
-    after = {name: subject.probe for name, subject in runs.items()}
+def study(preset: str) -> Study:
+    """Declare the study."""
+    config = load_config(str(CONFIG))
+    config.data.image_size, config.data.per_class = 16, 500
+    config.data.validation, config.data.batch_size = 0.0, 64
+    config.optim.schedule, config.optim.learning_rate = "constant", 0.05
+    config.optim.milestones, config.optim.warmup = (), 20
+    config.train.epochs, config.train.steps = None, 50 if preset == "smoke" else 300
+    config.train.log_every, config.train.flow_every = 10, 25
+    deep = {"model.stages": (BLOCKS[preset],) * 3}
+    residual = {"model.name": "resnet20"} | deep
+    return Study(
+        name="gradient_flow",
+        question="How does the loss's gradient reach the blocks of a plain and a residual network?",
+        hypothesis="The plain network's gradients turn into noise and it trains worse; identity "
+        "shortcuts keep some correlation between those of neighbouring images.",
+        base=config,
+        arms=[
+            Arm("plain", {"model.name": "plain20"} | deep),
+            Arm("residual", residual, against="plain", factor=["model.name", "model.shortcut"]),
+        ],
+        seeds={"smoke": 2, "short": 2, "paper": 5}[preset],
+        endpoint=TRAIN,
+        equal=("params", "macs", "steps", "order", "initial"),
+        gradients=True,
+    )
+
+
+def draw(folder: Path, runs: Mapping[tuple[str, int], Path]) -> Sequence[Path]:
+    """Draw the gradient flow of the first seed's networks, if both were trained."""
+    own = {arm: run for (arm, seed), run in runs.items() if seed == min(s for _, s in runs)}
+    if len(own) < 2:
+        return ()
+    subjects = {name: inspection.open_run(run) for name, run in own.items()}
+    one = next(iter(subjects.values()))
+    x = one.normalise(pixels_of(one.data().parts[TRAIN], range(EXAMPLES)))
+    before = {name: initial(subject, x) for name, subject in subjects.items()}
+    after = {name: subject.probe for name, subject in subjects.items()}
+    last = one.flow[-1]["step"]
     charts = [
-        _by_block(runs, "gradient", 0, "at initialisation"),
-        _by_block(runs, "gradient", -1, f"after {last} steps"),
-        _by_block(runs, "update_to_weight", -1, f"after {last} steps"),
+        _by_block(subjects, "gradient", 0, "at initialisation"),
+        _by_block(subjects, "gradient", -1, f"after {last} steps"),
+        _by_block(subjects, "update_to_weight", -1, f"after {last} steps"),
         _titled(correlations(before, x), "at initialisation"),
-        _titled(correlations(after, x), f"after {flags.steps} steps"),
-        _losses({name: flags.workdir / name for name in names}),
+        _titled(correlations(after, x), "after training"),
+        _losses(own),
     ]
-    file = flags.workdir / "gradient_flow.png"
-    pictures.chart(charts, file, f"gradient flow: {' and '.join(names)}", columns=3)
-    print(file)
+    picture = folder / "gradient_flow.png"
+    pictures.chart(charts, picture, f"gradient flow: {' and '.join(own)}", columns=3)
+    return (picture,)
 
 
-def _config(name: str, flags: argparse.Namespace) -> Config:
-    fields = {
-        "model.name": name,
-        "data.name": flags.data,
-        "data.image_size": 16,
-        "data.per_class": 500,
-        "data.validation": 0.0,
-        "data.batch_size": 64,
-        "optim.schedule": "constant",
-        "optim.learning_rate": 0.05,
-        "optim.warmup": 20,
-        "train.steps": flags.steps,
-        "train.log_every": 10,
-        "train.flow_every": 25,
-    }
-    if flags.data_dir is not None:
-        fields["data.dir"] = flags.data_dir
-    overrides = [f"--config.{field}={value}" for field, value in fields.items()]
-    return load_config(str(CONFIG), overrides)
-
-
-def _by_block(runs: dict[str, Subject], quantity: str, place: int, title: str) -> Chart:
+def _by_block(subjects: dict[str, Subject], quantity: str, place: int, title: str) -> Chart:
     curves, blocks = {}, []
-    for name, subject in runs.items():
+    for name, subject in subjects.items():
         norms = flow.in_order(subject.flow[place][quantity], subject.probe.layers)
         blocks = list(norms)
         curves[name] = range(len(blocks)), list(norms.values())
@@ -103,4 +105,4 @@ def _losses(folders: dict[str, Path]) -> Chart:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(study, finish=draw))

@@ -5,7 +5,7 @@ import dataclasses
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -26,6 +26,8 @@ LANES_HELP = "seeds of an arm that one program trains together (vmap)"
 JOBS_HELP = "cells at once; they share the cores, whose number each cell is known by"
 SLURM_HELP = "run cells as SLURM jobs; OPTIONS are submitit's: slurm_partition=gpu,timeout_min=60"
 
+# (the study's folder, (arm, seed) -> folder of a finished cell, a run's) -> files
+Finish = Callable[[Path, Mapping[tuple[str, int], Path]], Sequence[Path]]
 Prepare = Callable[[Study, Path, str], Study]  # (declared, folder, preset)
 
 
@@ -39,11 +41,14 @@ def main(
     argv: Sequence[str] | None = None,
     *,
     prepare: Prepare | None = None,
+    finish: Finish | None = None,
 ) -> int:
     """Run the study that ``study(preset)`` declares; return the exit status.
 
     ``prepare`` makes what the study starts from, such as trained networks, in its folder, and
     returns the study that uses it; it is called with the flags applied, also when continuing.
+    ``finish`` draws or writes what the report has no place for, of the cells that are finished; it
+    is called after the report, which it returns further files of.
 
     0: the report is written and every cell is in it; 1: it is written and cells failed; 2: bad
     input; 128 and the signal's number: stopped, to be continued by the same command.
@@ -51,7 +56,7 @@ def main(
     arguments = list(sys.argv[1:] if argv is None else argv)
     return exit_status.guarded(
         Path(sys.argv[0]).name,
-        lambda: _run(study, arguments, prepare),
+        lambda: _run(study, arguments, prepare, finish),
         kept=lambda: "the same command goes on with the cells that are missing",
         owned=argv is None,
     )
@@ -85,12 +90,15 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _run(
-    study: Callable[[str], Study], arguments: list[str], prepare: Prepare | None = None
+    study: Callable[[str], Study],
+    arguments: list[str],
+    prepare: Prepare | None,
+    finish: Finish | None,
 ) -> int:
     flags = _parse(arguments)
     folder = Path(flags.workdir)
     if flags.report_only:
-        return _report_again(study, folder, flags.preset)
+        return _report_again(study, folder, flags.preset, finish)
 
     from cnn_jax.ablation import plan as plans
     from cnn_jax.ablation import tuning
@@ -128,16 +136,18 @@ def _run(
     except StoppedError as error:
         print(f"{error}; the same command goes on from here", file=sys.stderr)
         return STOPPED + error.signum
-    return _report(folder)
+    return _report(folder, finish)
 
 
-def _report_again(study: Callable[[str], Study], folder: Path, preset: str | None) -> int:
+def _report_again(
+    study: Callable[[str], Study], folder: Path, preset: str | None, finish: Finish | None
+) -> int:
     """Render the cells that a folder holds; return the exit status."""
     held = Plan.read(folder)
     preset = preset or held.preset
     name = study(preset if preset in PRESETS else PRESETS[0]).name
     _check_same(folder, held, name, preset)
-    return _report(folder)
+    return _report(folder, finish)
 
 
 def _threads(flags: argparse.Namespace) -> int | None:
@@ -226,10 +236,15 @@ def _check_same(folder: Path, held: Plan, name: str, preset: str) -> None:
         )
 
 
-def _report(folder: Path) -> int:
+def _report(folder: Path, finish: Finish | None) -> int:
+    from cnn_jax.ablation import cells
     from cnn_jax.ablation.report import write_report
 
     written = write_report(folder)
+    runs = {(c.arm, c.seed): cells.folder_of(folder, c) for c in Plan.read(folder).cells}
+    done = {cell: run for cell, run in runs.items() if cells.state(run) == cells.DONE}
+    for file in finish(folder, done) if finish is not None and done else ():
+        print(f"picture {file}")
     for line in written.verdicts:
         print(line)
     print(f"report {written.file}")
