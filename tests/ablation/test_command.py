@@ -88,6 +88,19 @@ def test_asked_again_it_trains_nothing_and_renders_the_same(whole, capsys):
     assert "cells" not in capsys.readouterr().err
 
 
+def test_what_a_study_draws_of_its_networks_is_drawn_with_each_report(whole, capsys):
+    seen = []
+
+    def draw(folder, runs):
+        seen.append(runs)
+        return [folder / "own.png"]
+
+    assert main(tiny.study, [f"--workdir={whole}", "--report_only"], finish=draw) == 0
+    assert f"picture {whole / 'own.png'}" in capsys.readouterr().out
+    assert sorted(seen[0]) == [(arm, seed) for arm in ("narrow", "wide") for seed in (0, 1)]
+    assert all((run / "result.json").exists() for run in seen[0].values())
+
+
 def test_the_predictions_are_those_of_the_accuracy(whole):
     plan = Plan.read(whole)
     for cell in plan.cells:
