@@ -20,8 +20,8 @@ from cnn_jax.config import Config
 from cnn_jax.data.dataset import fingerprint
 from cnn_jax.ops.cpu import build_onednn
 from cnn_jax.runs.experiment import assemble
+from cnn_jax.runs.from_config import build_module, total_steps
 from cnn_jax.runs.initialise import given_variables
-from cnn_jax.runs.objects import build_module, total_steps
 from cnn_jax.runtime import json_file
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.runtime.json_file import UnreadableFileError

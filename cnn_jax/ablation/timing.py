@@ -12,7 +12,7 @@ from cnn_jax import config as configs
 from cnn_jax.ablation.counting import Data
 from cnn_jax.config import Config
 from cnn_jax.data.parts import Part
-from cnn_jax.runs import objects
+from cnn_jax.runs import from_config
 from cnn_jax.train import setup as setups
 
 ROUNDS, LEAST = 9, 0.05  # rounds of each; a round lasts at least so many seconds
@@ -39,7 +39,7 @@ def _stepper(config: Config, data: Data) -> Callable[[int], float]:
     config = configs.override(config, ())
     module, size = data.module(config), config.data.batch_size
     config.data.classes = data.classes
-    trainer = objects.trainer(config, module, data.steps(config))
+    trainer = from_config.trainer(config, module, data.steps(config))
     blank = Part(np.zeros((1, *data.image_shape), np.uint8), np.zeros(1, np.int32))
     half = (0.5,) * data.image_shape[2]
     setup = setups.of(trainer, blank, (half, half), batch_size=size, total=1)

@@ -34,7 +34,7 @@ from cnn_jax import ops
 from cnn_jax.config import Config
 from cnn_jax.data import preprocessing
 from cnn_jax.runs import workdir
-from cnn_jax.runs.objects import build_module, input_shape
+from cnn_jax.runs.from_config import build_module, input_shape
 from cnn_jax.runs.restore import load_step
 from cnn_jax.runtime import archives, json_file
 from cnn_jax.runtime.atomic_file import written

@@ -11,8 +11,8 @@ import numpy as np
 from cnn_jax import config as configs
 from cnn_jax.config import Config
 from cnn_jax.data import decode, preprocessing
-from cnn_jax.runs import objects, workdir
-from cnn_jax.runs.objects import input_shape
+from cnn_jax.runs import from_config, workdir
+from cnn_jax.runs.from_config import input_shape
 from cnn_jax.runs.restore import check_fits, load_step
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train.checkpoint import Step
@@ -58,7 +58,7 @@ def read_images(files: Sequence[str | Path], config: Config) -> np.ndarray:
     channels = len(config.data.mean)
     if channels not in (1, 3):
         raise BadInputError(f"image files have 1 or 3 channels; the network takes {channels}")
-    view = objects.view(config)
+    view = from_config.view(config)
     images = np.empty((len(files), *view.shape), np.uint8)
     for place, file in enumerate(files):
         try:

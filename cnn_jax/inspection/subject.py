@@ -22,7 +22,7 @@ from cnn_jax.data.parts import Part, Stream
 from cnn_jax.deploy.predict import read_images, sizes, with_data
 from cnn_jax.runs import workdir
 from cnn_jax.runs.experiment import Experiment, assemble
-from cnn_jax.runs.objects import input_shape
+from cnn_jax.runs.from_config import input_shape
 from cnn_jax.runs.restore import load_step
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train.checkpoint import Step

@@ -20,8 +20,8 @@ from cnn_jax.ops.geometry import pair
 from cnn_jax.planning.collectives import collectives
 from cnn_jax.planning.topologies import CHIPS, Plan
 from cnn_jax.runs.experiment import Experiment
+from cnn_jax.runs.from_config import build_module, input_shape
 from cnn_jax.runs.initialise import with_regime
-from cnn_jax.runs.objects import build_module, input_shape
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train import dispatch, sharding
 from cnn_jax.train.setup import Setup

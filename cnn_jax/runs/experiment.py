@@ -15,7 +15,7 @@ from cnn_jax.data import reading, sources
 from cnn_jax.data.dataset import TEST, Dataset
 from cnn_jax.data.parts import Part, Stream
 from cnn_jax.data.preprocessing import RANDOM_CROP, Preprocessing
-from cnn_jax.runs import objects
+from cnn_jax.runs import from_config
 from cnn_jax.runs.inferred_fields import settle
 from cnn_jax.train.setup import Setup
 from cnn_jax.train.trainer import Trainer
@@ -86,7 +86,7 @@ class Experiment:
     @property
     def total_steps(self) -> int:
         """Return the steps of the whole run."""
-        return objects.total_steps(self.config, len(self.dataset.train))
+        return from_config.total_steps(self.config, len(self.dataset.train))
 
     @property
     def dtype(self) -> Any:
@@ -96,11 +96,11 @@ class Experiment:
     @property
     def preprocessing(self) -> Preprocessing:
         """Return what becomes of images on their way into the network."""
-        return objects.preprocessing(self.config, self.dataset.train)
+        return from_config.preprocessing(self.config, self.dataset.train)
 
     def trainer(self, strategy: Callable[..., Any] | None = None) -> Trainer:
         """Return what trains the network; ``strategy`` makes its programs, if given."""
-        return objects.trainer(
+        return from_config.trainer(
             *(self.config, self.module, self.total_steps), regime=self.regime, strategy=strategy
         )
 
@@ -130,7 +130,7 @@ def assemble(config: Config) -> Experiment:
             file=sys.stderr,
         )
     settle(config, dataset)
-    experiment = Experiment(config, objects.build_module(config), dataset)
+    experiment = Experiment(config, from_config.build_module(config), dataset)
     experiment.preprocessing.training_batch()  # tells of a wrong transform before all writing
     return experiment
 
@@ -144,7 +144,7 @@ def _loaded(config: Config) -> Dataset:
         validation=section.validate_on,
         image_size=section.image_size,
         crop=section.crop,
-        subsample=objects.subsample(config),
+        subsample=from_config.subsample(config),
         shuffle=section.shuffle_pixels,
         stream=section.stream,
         original=RANDOM_CROP in section.augment,

@@ -3,7 +3,7 @@
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.parts import Stream
-from cnn_jax.data.sources import given
+from cnn_jax.data.sources import coerce
 from cnn_jax.runtime.errors import BadInputError
 
 
@@ -26,7 +26,7 @@ def settle(config: Config, data: Dataset) -> None:
             f"data.classes is {section.classes}; {section.name!r} has {classes} classes"
         )
     if section.mean is None or section.std is None:
-        mean, std = given.constants(data)
+        mean, std = coerce.constants(data)
         section.mean = mean if section.mean is None else section.mean
         section.std = std if section.std is None else section.std
     for name in ("mean", "std"):

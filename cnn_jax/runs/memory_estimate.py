@@ -23,7 +23,7 @@ from cnn_jax.config import Config
 from cnn_jax.data import sources
 from cnn_jax.ops.geometry import pair
 from cnn_jax.runs.experiment import Experiment
-from cnn_jax.runs.objects import build_module, input_shape
+from cnn_jax.runs.from_config import build_module, input_shape
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.runtime.free_memory import host_memory
 from cnn_jax.train import optim

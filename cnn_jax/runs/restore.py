@@ -10,7 +10,7 @@ from flax.errors import ScopeParamShapeError
 
 from cnn_jax.config import Config
 from cnn_jax.runs import workdir
-from cnn_jax.runs.objects import build_module, input_shape
+from cnn_jax.runs.from_config import build_module, input_shape
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train import checkpoint
 from cnn_jax.train.checkpoint import Step

@@ -15,7 +15,7 @@ from cnn_jax import config as configs
 from cnn_jax.analysis import summarize
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import TEST
-from cnn_jax.runs import memory_estimate, objects, workdir
+from cnn_jax.runs import from_config, memory_estimate, workdir
 from cnn_jax.runs.experiment import SETTLED_BY_DATA, Experiment, assemble, complete
 from cnn_jax.runs.initialise import Start, with_regime
 from cnn_jax.runs.restore import check_fits, load_step
@@ -109,7 +109,7 @@ def _trained(
         experiment.dataset,
         steps=experiment.total_steps,
         batch_size=config.data.batch_size,
-        every=objects.every(config),
+        every=from_config.every(config),
         workdir=lambda setup, data: _folder(experiment, path, lock, start),
         variables=None if start is None else start.variables,
     )
@@ -207,7 +207,7 @@ def evaluate_run(
             raise BadInputError(f"--split={split}: the run has no such part, only {have}")
         if overrides:
             check_fits(experiment.module, variables, experiment.image_shape)
-    trainer = objects.trainer(experiment.config, experiment.module, None)
+    trainer = from_config.trainer(experiment.config, experiment.module, None)
     part, batch_size = experiment.parts[split], experiment.config.data.batch_size
     measured = trainer.evaluate(variables, part, batch_size=batch_size)
     if not math.isfinite(measured["loss"]):

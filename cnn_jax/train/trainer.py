@@ -19,7 +19,7 @@ import numpy as np
 import optax
 
 from cnn_jax.data.dataset import TEST, TRAIN, Dataset
-from cnn_jax.data.sources import given
+from cnn_jax.data.sources import coerce
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.tasks import Task
 from cnn_jax.train import objects, setup
@@ -127,7 +127,7 @@ class Trainer:
             BadInputError: whatever is wrong with the data or the folder.
             DivergedError: the loss stopped being finite.
         """
-        data = given.dataset(train, validation=validation, test=test, seed=self.seed)
+        data = coerce.dataset(train, validation=validation, test=test, seed=self.seed)
         with setup.numbers(self.dtype):
             made = self.setup(data, steps=steps, epochs=epochs, batch_size=batch_size)
             check_batch(made, len(data.train))
@@ -149,13 +149,13 @@ class Trainer:
             data: arrays (images, labels), or what ``fit`` takes, of which the test part counts.
             batch_size: examples at a time, over all devices.
         """
-        part = given.tested(data)
+        part = coerce.test_part(data)
         return self._applied(state, part, batch_size, None)
 
     def predict(self, state: Any, images: Any, *, batch_size: int = 128) -> np.ndarray:
         """Return what a network says of images ``[N, H, W, C]``, such as classes int32 ``[N]``."""
         found: list[np.ndarray] = []
-        part = given.part((images, np.zeros(len(images), np.int32)), "given")
+        part = coerce.part((images, np.zeros(len(images), np.int32)), "given")
         self._applied(state, part, batch_size, found)
         return found[0]
 
@@ -178,7 +178,7 @@ class Trainer:
     ) -> Setup:
         """Return what the programs of a training on ``data`` are made from."""
         total = setup.steps_in_all(steps, epochs, len(data.train), batch_size)
-        self.constants = (self.mean, self.std) if self.mean is not None else given.constants(data)
+        self.constants = (self.mean, self.std) if self.mean is not None else coerce.constants(data)
         made = setup.of(self, data.train, self.constants, batch_size=batch_size, total=total)
         setup.check_classes(made, data.parts)
         return made

@@ -86,7 +86,7 @@ def constants(data: Dataset) -> tuple[Any, Any]:
     return tuple(mean.tolist()), tuple(std.tolist())
 
 
-def tested(data: Any) -> Part | Stream:
+def test_part(data: Any) -> Part | Stream:
     """Return examples to evaluate: arrays or a part, or the test part of what ``dataset`` takes."""
     if isinstance(data, (tuple, list, Part, Stream)):
         return part(data, "given")
