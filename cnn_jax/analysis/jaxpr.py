@@ -6,10 +6,10 @@ from typing import Any
 
 from jax.extend import core
 
-from cnn_jax.analysis.receptive_field import View, transfer
+from cnn_jax.analysis.receptive_field import ReceptiveField, transfer
 
 # visit(equation, scopes, views of its results, how often it runs)
-Visit = Callable[[Any, tuple[str, ...], Sequence[View | None], int], None]
+Visit = Callable[[Any, tuple[str, ...], Sequence[ReceptiveField | None], int], None]
 
 # The sub-programs of these say how two scalars combine; they are not calls.
 _COMBINERS = ("reduce", "scatter", "select_and", "sort", "cum")
@@ -46,17 +46,17 @@ def total_multiply_adds(jaxpr: core.Jaxpr) -> int:
 
 def walk(
     jaxpr: core.Jaxpr,
-    views: Sequence[View | None],
+    views: Sequence[ReceptiveField | None],
     visit: Visit,
     scopes: tuple[str, ...] = (),
     times: int = 1,
-) -> list[View | None]:
+) -> list[ReceptiveField | None]:
     """Visit every equation of ``jaxpr``, entering sub-programs, and return its results' views.
 
     A scan's body counts as often as it runs; a while loop's, whose trips no trace knows, once; of
     a conditional's branches the one with the most multiply-adds counts.
     """
-    known: dict[Any, View | None] = dict(zip(jaxpr.invars, views, strict=True))
+    known: dict[Any, ReceptiveField | None] = dict(zip(jaxpr.invars, views, strict=True))
 
     def view(atom):
         return None if isinstance(atom, core.Literal) else known.get(atom)

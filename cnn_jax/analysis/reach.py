@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.analysis.probe import Probe
-from cnn_jax.analysis.receptive_field import View
+from cnn_jax.analysis.receptive_field import ReceptiveField
 
 # Luo et al. 2016, section 3: the effective field is where the mean gradient is above this share
 # of its largest value, which is two standard deviations of a Gaussian.
 SHARE = 1 - 0.9545
 
-Box = tuple[int, int, int, int]  # top, bottom, left, right, the last ones included
+Extent = tuple[int, int, int, int]  # top, bottom, left, right, the last ones included
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +31,14 @@ class Reach:
 
     position: tuple[int, int] | None
     slope: np.ndarray
-    measured: Box | None
-    theory: Box | None
+    measured: Extent | None
+    theory: Extent | None
     effective: float
 
 
-def reach(probe: Probe, layer: str, view: View | None, *, seed: int = 0, images: int = 16) -> Reach:
+def reach(
+    probe: Probe, layer: str, view: ReceptiveField | None, *, seed: int = 0, images: int = 16
+) -> Reach:
     """Measure what the middle of a layer's output sees, on ``images`` images of Gaussian noise.
 
     Luo et al. 2016, section 3: the gradient of the output's sum over channels. ``view`` is what
@@ -70,7 +72,7 @@ def reach(probe: Probe, layer: str, view: View | None, *, seed: int = 0, images:
     return Reach(position, slope, measured, _box(view, position, slope.shape), float(np.sqrt(wide)))
 
 
-def _box(view: View | None, position: tuple[int, int] | None, size) -> Box | None:
+def _box(view: ReceptiveField | None, position: tuple[int, int] | None, size) -> Extent | None:
     """Return the pixels that a position of a layer with a ``view`` sees, cut at the image."""
     if view is None:
         return None
@@ -81,6 +83,6 @@ def _box(view: View | None, position: tuple[int, int] | None, size) -> Box | Non
     return sides[0], sides[1], sides[2], sides[3]
 
 
-def patch(view: View | None, position: tuple[int, int], size: tuple[int, int]) -> Box:
+def patch(view: ReceptiveField | None, position: tuple[int, int], size: tuple[int, int]) -> Extent:
     """Return the pixels of an image of ``size`` that a position sees; all, where that is open."""
     return _box(view, position, size) or (0, size[0] - 1, 0, size[1] - 1)

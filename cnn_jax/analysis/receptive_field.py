@@ -38,15 +38,15 @@ class Axis(NamedTuple):
         return Axis(None, self.low, self.high + (n - 1) * self.jump, self.jump)
 
 
-View = tuple[Axis, Axis]  # rows, columns
+ReceptiveField = tuple[Axis, Axis]  # rows, columns
 
 
-def input_view(rows: int = 1, columns: int = 2) -> View:
+def input_view(rows: int = 1, columns: int = 2) -> ReceptiveField:
     """Return the view of the input itself: each pixel sees itself."""
     return Axis(rows, 0, 0, 1), Axis(columns, 0, 0, 1)
 
 
-def field_and_jump(view: View) -> tuple[Any, Any]:
+def field_and_jump(view: ReceptiveField) -> tuple[Any, Any]:
     """Return the receptive field and the jump in pixels: an int, or (rows, columns) if unequal.
 
     The field counts padded positions. The jump is None where rows or columns are summed up.
@@ -59,7 +59,7 @@ def field_and_jump(view: View) -> tuple[Any, Any]:
     return field, jump
 
 
-def union(views: Sequence[View | None]) -> View | None:
+def union(views: Sequence[ReceptiveField | None]) -> ReceptiveField | None:
     """Return the view of an array whose values depend on all of ``views``."""
     seen = [view for view in views if view is not None]
     if not seen:
@@ -77,7 +77,7 @@ def union(views: Sequence[View | None]) -> View | None:
     return joined([view[0] for view in seen]), joined([view[1] for view in seen])
 
 
-def transfer(eqn: Any, views: Sequence[View | None]) -> View | None:
+def transfer(eqn: Any, views: Sequence[ReceptiveField | None]) -> ReceptiveField | None:
     """Return the view of what an equation computes from arrays with ``views``.
 
     Primitives without a rule of their own are taken to keep positions where they keep sizes, and

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax.analysis.probe import Probe
-from cnn_jax.analysis.receptive_field import View
+from cnn_jax.analysis.receptive_field import ReceptiveField
 from cnn_jax.ops.precision import accumulator
 
 MOST = 8  # pixels
@@ -33,7 +33,7 @@ def equivariance_error(
     probe: Probe,
     x: np.ndarray,
     layers: Sequence[str],
-    views: dict[str, View],
+    views: dict[str, ReceptiveField],
     shifts: Sequence[int],
 ) -> dict[str, np.ndarray]:
     """Return how far each layer is from moving along with the image, layer -> ``[shifts]``.
@@ -53,7 +53,7 @@ def equivariance_error(
     return {name: np.array(errors) for name, errors in found.items()}
 
 
-def _error(still: np.ndarray, moved: np.ndarray, view: View, pixels: int) -> float:
+def _error(still: np.ndarray, moved: np.ndarray, view: ReceptiveField, pixels: int) -> float:
     # Pixel p of a grown map belongs to position p // jump.
     grown = [
         np.arange(n * axis.jump - pixels) for axis, n in zip(view, still.shape[1:3], strict=True)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from cnn_jax import ops
 from cnn_jax.analysis.jaxpr import multiply_adds, walk
 from cnn_jax.analysis.probe import inference
-from cnn_jax.analysis.receptive_field import View, field_and_jump, input_view
+from cnn_jax.analysis.receptive_field import ReceptiveField, field_and_jump, input_view
 from cnn_jax.runtime.errors import BadInputError
 
 _MARK = "cnn_jax_module:"  # a scope of the trace that tells which module an equation belongs to
@@ -94,7 +94,7 @@ class _Layer:
     output: Any = None  # a shape with its dtype
     params: int = 0
     macs: int = 0
-    view: View | None = None
+    view: ReceptiveField | None = None
 
 
 def summarize(module: nn.Module, input_shape: Sequence[int]) -> Summary:
@@ -121,7 +121,7 @@ def summarize(module: nn.Module, input_shape: Sequence[int]) -> Summary:
     return Summary(type(module).__name__, shape, rows)
 
 
-def views(module: nn.Module, input_shape: Sequence[int]) -> dict[str, View]:
+def views(module: nn.Module, input_shape: Sequence[int]) -> dict[str, ReceptiveField]:
     """Return what each layer sees of the input, by its path, where that can be said.
 
     Arguments and errors as for ``summarize``; of a layer's equations the last one counts.
@@ -196,7 +196,7 @@ def _walk(program, found: dict[tuple[str, ...], _Layer]) -> dict[tuple[str, ...]
     return layers
 
 
-def _pools(eqn, view: View | None) -> bool:
+def _pools(eqn, view: ReceptiveField | None) -> bool:
     """Say whether a window reaches over rows or columns (and not over channels alone)."""
     windows = eqn.params["window_dimensions"]
     return view is not None and any(

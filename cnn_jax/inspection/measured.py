@@ -32,7 +32,7 @@ def draw_receptive_field(subject: Subject, folder: Path) -> list[Path]:
     return [file]
 
 
-def _sides(box: reach.Box | None) -> str:
+def _sides(box: reach.Extent | None) -> str:
     return "open" if box is None else f"{box[1] - box[0] + 1}x{box[3] - box[2] + 1}"
 
 

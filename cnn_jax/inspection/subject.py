@@ -13,7 +13,7 @@ import numpy as np
 
 from cnn_jax.analysis.pictures import Panel
 from cnn_jax.analysis.probe import Probe
-from cnn_jax.analysis.receptive_field import View
+from cnn_jax.analysis.receptive_field import ReceptiveField
 from cnn_jax.analysis.summary import views
 from cnn_jax.config import Config
 from cnn_jax.data import preprocessing
@@ -96,7 +96,7 @@ class Subject:
         return self.shares.argmax(axis=1)
 
     @functools.cached_property
-    def views(self) -> dict[str, View]:
+    def views(self) -> dict[str, ReceptiveField]:
         """What each layer sees of the input, as far as can be said."""
         return views(self.probe.module, self.probe.image_shape)
 

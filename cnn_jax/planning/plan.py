@@ -18,7 +18,7 @@ from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.parts import Part
 from cnn_jax.ops.geometry import pair
 from cnn_jax.planning.collectives import collectives
-from cnn_jax.planning.topologies import CHIPS, Plan
+from cnn_jax.planning.topologies import CHIPS, StepPlan
 from cnn_jax.runs.experiment import Experiment
 from cnn_jax.runs.from_config import build_module, input_shape
 from cnn_jax.runs.initialise import with_regime
@@ -30,7 +30,7 @@ from cnn_jax.train.state import TrainState
 _TOPOLOGY = re.compile(rf"({'|'.join(CHIPS)}):\d+x\d+(x\d+)?")
 
 
-def plan(config: Config, topology: str) -> Plan:
+def plan(config: Config, topology: str) -> StepPlan:
     """Compile the train step of ``config`` for a TPU slice; no TPU and no data are needed.
 
     Args:
@@ -76,7 +76,7 @@ def plan(config: Config, topology: str) -> Plan:
     memory: Any = compiled.memory_analysis()
     taken = _bytes_taken(memory)
     cost: Any = compiled.cost_analysis()
-    return Plan(
+    return StepPlan(
         **facts,
         temporaries=memory.temp_size_in_bytes,
         total=taken,
@@ -87,9 +87,9 @@ def plan(config: Config, topology: str) -> Plan:
     )
 
 
-def _too_large(facts: dict[str, Any], used: int | None, room: int) -> Plan:
+def _too_large(facts: dict[str, Any], used: int | None, room: int) -> StepPlan:
     """Return the plan of a step that a chip's memory, ``room`` bytes, does not hold."""
-    return Plan(
+    return StepPlan(
         **facts,
         temporaries=None,
         total=used,

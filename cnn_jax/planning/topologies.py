@@ -26,7 +26,7 @@ CHIPS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class StepPlan:
     """What a train step takes on each chip of a slice; sizes in bytes.
 
     Attributes:

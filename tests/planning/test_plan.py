@@ -63,7 +63,7 @@ def planned(**changes):
         "peak_flops": 197e12,
         "collectives": {},
     }
-    return plan.Plan(**facts | changes)
+    return plan.StepPlan(**facts | changes)
 
 
 def test_the_verdict_names_a_batch_and_an_accumulation_that_fit():
