@@ -100,7 +100,7 @@ class Trainer:
         self,
         train: Any,
         *,
-        validation: Any = 0.0,
+        validation: Any = None,
         test: Any = None,
         steps: int | None = None,
         epochs: float | None = None,
@@ -113,7 +113,8 @@ class Trainer:
 
         Args:
             train: arrays (images, labels), a folder of images, the name of a source, a ``Dataset``.
-            validation: the share of the training examples, or the data, to validate on.
+            validation: the share of the training examples, or the data, to validate on; a set's
+                own if None, nothing if 0.
             test: data that are evaluated once, at the end; a set's own if None.
             steps: updates in all; or else
             epochs: passes over the training examples.

@@ -16,6 +16,7 @@ import pytest
 import cnn_jax
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.parts import Part
+from cnn_jax.data.sources import coerce
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train.events import Every
 from cnn_jax.train.logging import RunLog
@@ -174,6 +175,7 @@ def test_other_data_do_not_go_on_in_a_folder(tmp_path):
         (IMAGES, LABELS[:-1], r"train labels are int64\[95\]; 96 images"),
         (IMAGES, LABELS / 1, r"train labels are float64\[96\].*whole numbers"),
         (IMAGES, LABELS - 1, "train labels go from -1 to 1"),
+        (IMAGES, LABELS + 10**9, r"labels go from 10\d+ to .* below 1,000,000"),
         (IMAGES, LABELS + 1, r"labels outside 0\.\.2.*such as 3"),
         (np.where(IMAGES[5, 0, 0] == IMAGES, np.nan, IMAGES), LABELS, "not finite"),
         (IMAGES[:0], LABELS[:0], "train images are"),
@@ -232,6 +234,21 @@ def test_parts_and_named_sets_are_data_too():
     assert run.metrics["test"]["examples"] == 10
     assert run.predictions is not None
     assert len(run.predictions) == 10
+
+
+def test_a_sets_own_validation_part_is_taken_unless_told_otherwise():
+    part = Part(IMAGES, LABELS.astype(np.int32))
+    own = part[np.arange(20)]
+    data = Dataset(part, None, ("a", "b", "c"), (6, 6), validation=own)
+    for asked, expected in ((None, 20), (0, None), (0.25, 24), ((IMAGES[:9], LABELS[:9]), 9)):
+        found = coerce.dataset(data, validation=asked)
+        assert (found.validation and len(found.validation)) == expected
+
+
+def test_the_classes_are_those_of_all_parts():
+    few = LABELS < 2
+    data = coerce.dataset((IMAGES[few], LABELS[few]), validation=(IMAGES, LABELS))
+    assert data.classes == ("0", "1", "2")
 
 
 def gan(state: Any, batch: Any) -> tuple[Any, dict[str, jax.Array]]:

@@ -1,6 +1,7 @@
 """Data as people have them: arrays, a folder of images, the name of a set."""
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,18 @@ from cnn_jax.data import sources
 from cnn_jax.data.dataset import Dataset
 from cnn_jax.data.parts import Part, Stream
 from cnn_jax.data.prepare import builders
-from cnn_jax.data.reading import Wanted
 from cnn_jax.ops import imagenet
 from cnn_jax.runtime.errors import BadInputError
+
+CLASSES = 10**6  # at most, as in a config
 
 
 def dataset(
     train: Any,
     *,
-    validation: Any = 0.0,
+    validation: Any = None,
     test: Any = None,
     seed: int = 0,
-    image_size: Any = None,
 ) -> Dataset:
     """Return what is given as a data set.
 
@@ -29,40 +30,40 @@ def dataset(
         train: a ``Dataset``; arrays (images, labels), see ``part``; a folder of images; or the name
             of a source, such as ``"digits"``.
         validation: the share of the training examples that is validated on, seeded and stratified;
-            or arrays, or a part.
-        test: arrays, or a part; what a named set or a folder has if None.
+            or arrays, or a part. If None, what a set itself has to validate on; if 0, nothing.
+        test: arrays, or a part; what a set itself has if None.
         seed: which examples are validated on.
-        image_size: that the images of a folder or a named set are resized to; their own if None.
 
     Raises:
         BadInputError: it is none of these, or there is something wrong with it.
     """
+    parts: dict[str, Any] = {} if test is None else {"test": part(test, "test")}
+    share = validation if isinstance(validation, (int, float)) else None
+    if share is not None and not 0 <= share < 1:
+        raise BadInputError(f"validation is {share}; a share is at least 0 and below 1")
+    if share is not None:
+        parts["validation"] = None
+    elif validation is not None:
+        parts["validation"] = part(validation, "validation")
     if isinstance(train, Dataset):
         found = train
     elif isinstance(train, (str, Path)):
-        found = _named(train, Wanted(image_size=image_size))
+        found = _named(train)
     else:
         held = part(train, "train")
-        tested = None if test is None else part(test, "test")
-        largest = max(int(each.labels.max(initial=0)) for each in (held, tested or held))
+        given = [held, *(each for each in parts.values() if each is not None)]
+        largest = max(int(each.labels.max(initial=0)) for each in given)
         names = tuple(map(str, range(largest + 1)))
-        found = Dataset(held, tested, names, held.image_shape[:2])
-    changed: dict[str, Any] = {} if test is None else {"test": part(test, "test")}
-    if not isinstance(validation, (int, float)):
-        changed["validation"] = part(validation, "validation")
-    elif not 0 <= validation < 1:
-        raise BadInputError(f"validation is {validation}; a share is at least 0 and below 1")
-    found = dataclasses.replace(found, **changed)
-    for name in changed:
-        shape = found.parts[name].image_shape
-        if shape != found.train.image_shape:
+        found = Dataset(held, parts.get("test"), names, held.image_shape[:2])
+    for name, each in parts.items():
+        if each is not None and each.image_shape != found.train.image_shape:
             raise BadInputError(
-                f"the {name} images are {list(shape)}, those to train on "
+                f"the {name} images are {list(each.image_shape)}, those to train on "
                 f"{list(found.train.image_shape)}"
             )
-    if "validation" in changed or not validation:
-        return found
-    return found.held_out(validation, seed)
+    if parts:
+        found = dataclasses.replace(found, **parts)
+    return found.held_out(share, seed) if share else found
 
 
 def constants(data: Dataset) -> tuple[Any, Any]:
@@ -96,10 +97,15 @@ def test_part(data: Any) -> Part | Stream:
     return found
 
 
-def _named(name: str | Path, wanted: Wanted) -> Dataset:
+def _named(name: str | Path) -> Dataset:
+    """Return the set of a folder, or of a source's name; what was left out of it is told."""
     if isinstance(name, Path) or Path(name).is_dir():
-        return sources.load("folder", str(name), wanted)
-    return sources.load(name, None, wanted)
+        found = sources.load("folder", str(name))
+    else:
+        found = sources.load(name, None)
+    for line in found.notes:
+        print(line, file=sys.stderr)
+    return found
 
 
 def part(given: Any, name: str) -> Part | Stream:
@@ -137,10 +143,10 @@ def part(given: Any, name: str) -> Part | Stream:
             f"the {name} labels are {labels.dtype}{list(labels.shape)}; {len(images)} images have "
             f"whole numbers [{len(images)}]"
         )
-    if labels.min() < 0 or labels.max() > np.iinfo(np.int32).max:
+    if labels.min() < 0 or labels.max() >= CLASSES:
         raise BadInputError(
             f"the {name} labels go from {labels.min()} to {labels.max()}; a class is a whole "
-            "number from 0 on"
+            f"number from 0 on, below {CLASSES:,}"
         )
     try:
         return Part(images, labels.astype(np.int32))
