@@ -111,9 +111,11 @@ def start(body: str, redirected: str = "", **streams: Any) -> subprocess.Popen:
 
     ``redirected``: as shells write it.
     """
-    program = "import logging, os, sys, threading\nfrom cnn_jax import edge\ndef run():\n"
+    program = (
+        "import logging, os, sys, threading\nfrom cnn_jax.runtime import exit_status\ndef run():\n"
+    )
     program += textwrap.indent(textwrap.dedent(body), "    ")
-    program += "\nsys.exit(edge.guarded('p', run))\n"
+    program += "\nsys.exit(exit_status.guarded('p', run))\n"
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
     shell = ["sh", "-c", f'exec "$0" -c "$1" {redirected}', sys.executable, program]
     return subprocess.Popen(shell, text=True, **pipes)
@@ -207,7 +209,7 @@ def test_what_callbacks_of_libraries_raise_is_shown_unless_the_program_failed(st
     """They have nowhere to raise it; after a failure they meet loops that are closed by then."""
     body = f"""
         sys.excepthook(RuntimeError, RuntimeError("Event loop is closed"), None)
-        if {status}: raise edge.BadInputError("checkpoint 3 is damaged")
+        if {status}: raise exit_status.BadInputError("checkpoint 3 is damaged")
         return 0
     """
     found, _, err = ends(body)
