@@ -16,6 +16,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cnn_jax import config as configs
 from cnn_jax import inspection
 from cnn_jax.ablation import Arm, Study, main
 from cnn_jax.analysis import flow, pictures
@@ -24,7 +25,6 @@ from cnn_jax.data.dataset import TRAIN
 from cnn_jax.inspection.flowing import EXAMPLES, RECORDED, correlations, initial
 from cnn_jax.inspection.subject import Subject, pixels_of
 from cnn_jax.runs import workdir
-from cnn_jax.runs.experiment import load_config
 from cnn_jax.train.logging import read_metrics
 
 CONFIG = Path(__file__).parents[1] / "configs/resnet20_cifar10.py"
@@ -33,7 +33,7 @@ BLOCKS = {"smoke": 3, "short": 9, "paper": 9}  # of a stage: 20 and 56 layers
 
 def study(preset: str) -> Study:
     """Declare the study."""
-    config = load_config(str(CONFIG))
+    config = configs.read(str(CONFIG))  # an arm fills in its own network's fields
     config.data.image_size, config.data.per_class = 16, 500
     config.data.validation, config.data.batch_size = 0.0, 64
     config.optim.schedule, config.optim.learning_rate = "constant", 0.05

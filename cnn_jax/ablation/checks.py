@@ -43,6 +43,25 @@ def check_differs(arm: Arm, fields: Mapping[str, Any]) -> None:
         )
 
 
+def check_networks(arm: Arm, fields: Mapping[str, Any], own: Any, control: Any) -> None:
+    """Raise ``BadInputError`` for an arm whose fields of the model build its control's network.
+
+    Another ``model.name`` alone may: fields that the base has set, such as a shortcut, stay.
+
+    Args:
+        arm: with its control.
+        fields: those that differ.
+        own: its network.
+        control: its control's.
+    """
+    decisive = [name for name in fields if not name.startswith(configs.NEUTRAL)]
+    if all(name.startswith("model.") for name in decisive) and own == control:
+        raise BadInputError(
+            f"arm {arm.name!r} has the network of its control, {arm.against!r}, though "
+            f"{', '.join(decisive)} differ; set the field that it is about"
+        )
+
+
 def check_validation(study: Study, made: Mapping[str, Config]) -> None:
     """Check that arms keep validation data where the endpoint is their error on them."""
     for name, config in made.items():

@@ -13,11 +13,12 @@ from cnn_jax.ablation.budget import Matched
 from cnn_jax.ablation.checks import (
     check_differs,
     check_factor,
+    check_networks,
     check_test_sets,
     check_validation,
 )
 from cnn_jax.ablation.counting import Data, Described, Memo, Tensor
-from cnn_jax.ablation.proof import declared_differences, prove
+from cnn_jax.ablation.proof import Proof, declared_differences, prove
 from cnn_jax.ablation.stored import ArmPlan, Candidate, Cell, Plan
 from cnn_jax.ablation.study import Arm, Study, set_field
 from cnn_jax.ablation.timing import step_time_ratio
@@ -64,7 +65,7 @@ def work_out(
     described = {name: _describe(name, made[name], data[name], memo, code) for name in arms}
     proofs = [prove(study, arm, made, described, data) for arm in compared]
     for arm, proof in zip(compared, proofs, strict=True):
-        check_differs(arm, proof.fields)
+        _check_arm(arm, proof, made, data)
     plans = tuple(
         _arm_plan(arm, made[n], data[n], described[n], matched.get(n)) for n, arm in arms.items()
     )
@@ -89,6 +90,13 @@ def work_out(
         study.series,
         tuple(tuning),
     )
+
+
+def _check_arm(arm: Arm, proof: Proof, made: dict[str, Config], data: dict[str, Data]) -> None:
+    """Raise ``BadInputError`` for an arm that is its control."""
+    check_differs(arm, proof.fields)
+    own, control = (data[name].module(made[name]) for name in (arm.name, arm.against or ""))
+    check_networks(arm, proof.fields, own, control)
 
 
 def _memo(folder: Path) -> Memo:

@@ -10,6 +10,7 @@ import pytest
 
 from cnn_jax.ablation import Arm, Match, Study, checks, main, plan
 from cnn_jax.ablation.counting import Data
+from cnn_jax.runs.experiment import complete
 from cnn_jax.runtime.errors import BadInputError
 from tests.ablation import tiny
 
@@ -129,6 +130,18 @@ def test_the_studies_of_this_project_are_declared_well(program, preset, tmp_path
     declared = runpy.run_path(str(program))["study"]
     with pytest.raises(AssertionError, match="the data were read"):
         planned(declared(preset), tmp_path, monkeypatch)
+
+
+def test_another_name_that_builds_the_controls_network_is_refused(tmp_path):
+    base = tiny.config()
+    del base.model.hidden
+    base.model.name, base.data.image_size = "resnet20", 8
+    base = complete(base)  # which fills in resnet20's own fields, its shortcut among them
+    plain = Arm("plain", {"model.name": "plain20"}, "residual", ["model.name", "model.shortcut"])
+    arms = [Arm("residual"), plain]
+    study = dataclasses.replace(tiny.study("smoke"), base=base, arms=arms)
+    with pytest.raises(BadInputError, match=r"'plain' has the network of .* though model\.name"):
+        plan.work_out(study, tmp_path, preset="smoke", command="")
 
 
 def test_a_validation_endpoint_needs_validation_data(tmp_path, monkeypatch):
