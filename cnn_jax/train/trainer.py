@@ -57,8 +57,8 @@ class Trainer:
         state: that ``step`` begins with.
         seed: of initial weights, order, augmentation, dropout and the validation cut.
         augment: transform -> its arguments, in order, as a config's ``data.augment``.
-        mean: by channel, of pixels in 0..1, to normalise by; if None, what the data set knows, or
-            that of its training part. Of the last ``fit``, where data say nothing.
+        mean: by channel, of pixels in 0..1, to normalise by. If None, ``fit`` takes the data set's,
+            or its training part's, and ``evaluate`` and ``predict`` take those of the last ``fit``.
         std: likewise.
         dtype: of the images that the network gets.
         accumulate: parts that a batch is gone through in: the same update in less memory.
