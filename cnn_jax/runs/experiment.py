@@ -17,6 +17,7 @@ from cnn_jax.data.parts import Part, Stream
 from cnn_jax.data.preprocessing import RANDOM_CROP, Preprocessing
 from cnn_jax.runs import from_config
 from cnn_jax.runs.inferred_fields import settle
+from cnn_jax.train.checks import check_batch
 from cnn_jax.train.setup import Setup
 from cnn_jax.train.trainer import Trainer
 from cnn_jax.transfer.regimes import Regime
@@ -103,6 +104,12 @@ class Experiment:
         return from_config.trainer(
             *(self.config, self.module, self.total_steps), regime=self.regime, strategy=strategy
         )
+
+    def check_batch(self) -> None:
+        """Raise ``BadInputError`` for a batch that devices or training part cannot have."""
+        config, examples = self.config, len(self.dataset.train)
+        made = self.trainer()
+        check_batch(made.execution, config.data.batch_size, made.accumulate, examples)
 
     def setup(self) -> Setup:
         """Return what the programs of the training are made from."""

@@ -23,7 +23,6 @@ from cnn_jax.runtime import distributed, json_file
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.runtime.provenance import commit, versions
 from cnn_jax.train.checkpoint import Step
-from cnn_jax.train.checks import check_batch
 from cnn_jax.train.fitted import Fitted
 from cnn_jax.train.folder import Folder
 from cnn_jax.train.lock import RunLock
@@ -101,7 +100,7 @@ def _trained(
 ) -> dict[str, Any]:
     """Train in the folder at ``path``, and write the result; return it."""
     config = experiment.config
-    check_batch(experiment.setup(), len(experiment.dataset.train))
+    experiment.check_batch()
     memory_estimate.check_experiment(experiment)
     experiment, start = with_regime(experiment, path)
     check_writers(config.train.writers)

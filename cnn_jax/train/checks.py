@@ -5,7 +5,7 @@ from typing import Any
 import jax
 
 from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.train.setup import Setup
+from cnn_jax.train.setup import Execution
 from cnn_jax.train.strategies import STRATEGIES
 
 
@@ -34,10 +34,17 @@ def check_trainer(trainer: Any) -> None:
         raise BadInputError("Trainer: mean and std go together; give both or neither")
 
 
-def check_batch(setup: Setup, examples: int) -> None:
-    """Raise ``BadInputError`` for a batch that the devices or the training part cannot have."""
-    devices, batch_size, parts = jax.device_count(), setup.batch_size, setup.accumulate
-    if setup.execution.strategy == "pmap" and jax.process_count() > 1:
+def check_batch(execution: Execution, batch_size: int, parts: int, examples: int) -> None:
+    """Raise ``BadInputError`` for a batch that the devices or the training part cannot have.
+
+    Args:
+        execution: how devices compute it.
+        batch_size: examples per step, over all devices.
+        parts: that a batch is gone through in.
+        examples: to train on.
+    """
+    devices = jax.device_count()
+    if execution.strategy == "pmap" and jax.process_count() > 1:
         raise BadInputError(
             f"train.strategy=pmap works in one process, not in {jax.process_count()}; take jit, "
             "which computes the same"

@@ -205,8 +205,8 @@ def of(
         total: steps in all.
 
     Raises:
-        BadInputError: pixels without constants, numbers with them, a transform that the images
-            cannot take, or outputs that are no logits where no task is given.
+        BadInputError: pixels without constants, numbers with them, or outputs that are no logits
+            where no task is given.
     """
     pixels = not isinstance(part, Part) or part.images.dtype == np.uint8
     if pixels and constants[0] is None:
@@ -226,7 +226,6 @@ def of(
         augment=trainer.augment,
         window=window(trainer.augment, part),
     )
-    preprocessing.training_batch()  # a wrong transform is told before anything is written
     own = None if trainer.step is None else OwnStep(trainer.step, trainer.state)
     optimizer = trainer.optimizer
     return Setup(

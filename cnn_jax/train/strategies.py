@@ -57,9 +57,10 @@ class Strategy:
         """Return what the programs give as replicated arrays."""
         return tree
 
-    def put(self, share: np.ndarray) -> Any:
-        """Return a process's share of a batch on its devices."""
-        return feed.globally(self.mesh)(share)
+    @property
+    def put(self) -> feed.Put:
+        """What puts a process's share of a batch on its devices."""
+        return feed.globally(self.mesh)
 
     def map(self, function: Callable[..., Any], names: tuple[str, ...], *, trains: bool) -> Any:
         """Return a function of arguments with such names, jitted; ``trains``: it gives a state."""
@@ -115,9 +116,10 @@ class Pmap(Strategy):
         """Return stacked arrays as replicated ones."""
         return sharding.unstack(tree, self.mesh)
 
-    def put(self, share: np.ndarray) -> Any:
-        """Return a share of a batch with a leading axis of devices."""
-        return feed.by_device(share)
+    @property
+    def put(self) -> feed.Put:
+        """What gives a share of a batch a leading axis of devices."""
+        return feed.by_device
 
     def map(self, function: Callable[..., Any], names: tuple[str, ...], *, trains: bool) -> Any:
         """Return a function of arguments with such names, mapped over the devices."""

@@ -131,7 +131,7 @@ class Trainer:
         data = coerce.dataset(train, validation=validation, test=test, seed=self.seed)
         with setup.numbers(self.dtype):
             made = self.setup(data, steps=steps, epochs=epochs, batch_size=batch_size)
-            check_batch(made, len(data.train))
+            check_batch(self.execution, batch_size, self.accumulate, len(data.train))
             clock, strategy = Clock(), compiled(made)
             with objects.opening(workdir)(made, data) as folder:
                 begin = strategy.begin(self.seed, variables)
@@ -182,6 +182,7 @@ class Trainer:
         self.constants = (self.mean, self.std) if self.mean is not None else coerce.constants(data)
         made = setup.of(self, data.train, self.constants, batch_size=batch_size, total=total)
         setup.check_classes(made, data.parts)
+        made.preprocessing.training_batch()  # tells of a wrong transform before all writing
         return made
 
 

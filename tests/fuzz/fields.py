@@ -30,7 +30,6 @@ from cnn_jax.runs.experiment import assemble, complete
 from cnn_jax.runs.initialise import with_regime
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train import compilation
-from cnn_jax.train.checks import check_batch
 from cnn_jax.train.clock import Clock
 from cnn_jax.train.evaluation import on_devices
 from cnn_jax.train.stopping import DivergedError
@@ -157,7 +156,7 @@ def _two_steps(config: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Train as a run does, without its folder, twice; return the states' bits and the metrics."""
     with jax.enable_x64(config.train.precision == "float64"):
         experiment = assemble(config)
-        check_batch(experiment.setup(), len(experiment.dataset.train))
+        experiment.check_batch()
         experiment, start = with_regime(experiment)
         setup = experiment.setup()
         strategy = compiled(setup)
