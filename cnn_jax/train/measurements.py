@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 from cnn_jax.data.dataset import TEST, TRAIN, VALIDATION
 from cnn_jax.data.parts import Part, Stream
-from cnn_jax.train.evaluation import OnDevices, on_devices
+from cnn_jax.train import sharding
+from cnn_jax.train.evaluation import OnDevices, evaluation, on_devices
 from cnn_jax.train.logging import EMA
 from cnn_jax.train.setup import Setup
 from cnn_jax.train.state import TrainState
@@ -21,11 +23,10 @@ def applied(
 
     The predictions of its examples are put into ``predicted``.
     """
-    strategy = Strategy(made)
+    mesh = sharding.make_mesh()
     variables = state if isinstance(state, Mapping) else state.variables
-    return strategy.evaluate(
-        strategy.replicated(variables), on_devices(part, strategy.mesh), predicted
-    )
+    alike = jax.device_put(variables, sharding.replicated(mesh))
+    return evaluation(made, mesh)(alike, on_devices(part, mesh), predicted)
 
 
 class Measurements:

@@ -70,10 +70,6 @@ class Strategy:
             return jax.jit(function, donate_argnums=0, out_shardings=(self.layout, alike))
         return jax.jit(function, out_shardings=alike)
 
-    def replicated(self, tree: Any) -> Any:
-        """Return a tree of arrays as every device has it."""
-        return jax.device_put(tree, sharding.replicated(self.mesh))
-
     def begin(self, seed: int, given: Variables | None = None) -> Any:
         """Return the state before the first step; ``given`` variables start from these values."""
         drawn = random_keys.argument(seed), given
