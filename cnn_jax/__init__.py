@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from cnn_jax import transfer as transfer
     from cnn_jax.data.dataset import Dataset
     from cnn_jax.deploy.export import load_exported
+    from cnn_jax.registry import register
+    from cnn_jax.runs.evaluate import evaluate_run
     from cnn_jax.runs.probing import probe
-    from cnn_jax.runs.run import evaluate_run, load_run, train_and_evaluate
-    from cnn_jax.tasks import Classification
+    from cnn_jax.runs.run import load_run, train_and_evaluate
+    from cnn_jax.tasks import Classification, Multilabel
     from cnn_jax.train.events import Every
     from cnn_jax.train.fitted import Fitted
     from cnn_jax.train.setup import Execution
@@ -42,6 +44,7 @@ __all__ = [
     "Every",
     "Execution",
     "Fitted",
+    "Multilabel",
     "Trainer",
     "ablation",
     "analysis",
@@ -57,6 +60,7 @@ __all__ = [
     "ops",
     "planning",
     "probe",
+    "register",
     "runs",
     "runtime",
     "tasks",
@@ -72,11 +76,13 @@ _HOMES = {
     "Every": "train.events",
     "Execution": "train.setup",
     "Fitted": "train.fitted",
+    "Multilabel": "tasks",
     "Trainer": "train.trainer",
-    "evaluate_run": "runs.run",
+    "evaluate_run": "runs.evaluate",
     "load_exported": "deploy.export",
     "load_run": "runs.run",
     "probe": "runs.probing",
+    "register": "registry",
     "train_and_evaluate": "runs.run",
 }
 

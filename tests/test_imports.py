@@ -56,6 +56,7 @@ DOORS = {
             "train/curves.py",
             "inspection/batch_grid.py",
             "analysis/pictures.py",
+            "analysis/verdict_plots.py",
             "ablation/plots.py",
         ),
     },

@@ -251,7 +251,7 @@ def outcome(folder: Path, cell: Cell | None = None) -> Outcome | None:
     if TEST not in metrics:
         return Outcome(result, np.zeros(0, bool), opened, curve, np.zeros(0, np.int32))
     labels, predicted = workdir.read_predictions(folder)
-    right = predicted == labels
+    right = np.all((predicted == labels).reshape(len(labels), -1), axis=1)
     found = Outcome(result, right, opened, curve, labels)
     accuracy = found.measured(TEST)
     if accuracy is not None and abs(accuracy * len(right) - right.sum()) > 0.5:

@@ -14,6 +14,7 @@ import optax
 from cnn_jax.analysis.execution import children
 from cnn_jax.data import order
 from cnn_jax.data.dataset import TRAIN
+from cnn_jax.nn.calling import mode
 from cnn_jax.nn.norms import block, norms
 from cnn_jax.runs.experiment import assemble
 from cnn_jax.runs.run import load_run
@@ -71,7 +72,7 @@ def measure(folder: Path) -> dict[str, dict[str, float]]:
             when: measured(at, images, labels) for when, at in (("start", begin), ("end", trained))
         }
         names = list(found["start"])  # jax sorts dicts by name; the network's own order is kept
-        init = partial(module.init, jax.random.key(0), train=False)
+        init = partial(module.init, jax.random.key(0), **mode(module, train=False))
         ordered = [name for name in children(init, images[:1]) if name in names]
         return {
             when: {name: float(values[name]) for name in ordered} for when, values in found.items()

@@ -14,6 +14,7 @@ from pathlib import Path
 from cnn_jax.ablation import cells, worker
 from cnn_jax.ablation.progress import REFRESH, Progress, Unit, shown, units_to_do
 from cnn_jax.ablation.stored import Plan
+from cnn_jax.registry import imports
 from cnn_jax.train.stopping import StoppedError, signals
 
 
@@ -62,7 +63,8 @@ class _Worker(threading.Thread):
     def __init__(self, folder: Path, now: Progress, slot: int, of: int):
         super().__init__(daemon=True)
         self._folder, self._now = folder, now
-        self._command = [sys.executable, "-m", "cnn_jax.ablation.worker", str(slot), str(of)]
+        place = [str(slot), str(of), *imports()]
+        self._command = [sys.executable, "-m", "cnn_jax.ablation.worker", *place]
         self._process: subprocess.Popen | None = None
         self._stopping = False
 

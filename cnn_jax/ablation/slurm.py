@@ -16,6 +16,7 @@ from typing import Any, TypedDict
 from cnn_jax.ablation import cells, worker
 from cnn_jax.ablation.progress import REFRESH, Progress, Unit, shown, units_to_do
 from cnn_jax.ablation.stored import Plan
+from cnn_jax.registry import imports
 from cnn_jax.runtime import json_file
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.runtime.json_file import UnreadableFileError
@@ -33,11 +34,17 @@ class Job(TypedDict):
 
 
 class Work:
-    """What a job does: train the cells in some folders, together."""
+    """What a job does: train the cells in some folders, together.
+
+    ``imports`` are the plug-ins that they need.
+    """
+
+    def __init__(self, imports: Sequence[str] = ()):
+        self.imports = list(imports)
 
     def __call__(self, folders: Sequence[str]) -> list[str]:
         """Return how the cells ended."""
-        worker.prepare()
+        worker.prepare(self.imports)
         return cells.run([Path(folder) for folder in folders])
 
     def checkpoint(self, folders: Sequence[str]) -> Any:
@@ -94,7 +101,7 @@ def run_cells(
         with executor.batch(allow_implicit_submissions=True):
             for unit in lacking:
                 places = [str(cells.folder_of(folder, cell).resolve()) for cell in unit]
-                jobs[unit] = executor.submit(Work(), places)
+                jobs[unit] = executor.submit(Work(imports()), places)
         for unit in lacking:
             note = {"id": jobs[unit].job_id, "folder": str(jobs[unit].paths.folder)}
             json_file.write(cells.folder_of(folder, unit[0]) / JOB, note)

@@ -1,9 +1,9 @@
-"""A process that trains cells: ``python -m cnn_jax.ablation.worker SLOT OF``.
+"""A process that trains cells: ``python -m cnn_jax.ablation.worker SLOT OF [IMPORT ...]``.
 
-It reads lists of folders, one a line, trains those in a list together, and answers each with a list
-of how they ended, ``done`` or ``failed``. It stops, with the
-state of the running cell saved, at SIGTERM, and when nobody is left to ask for more, so that a
-killed study leaves nothing running. What a cell prints goes into its log.txt.
+It imports the plug-ins that the study has, reads lists of folders, one a line, trains those in a
+list together, and answers each with a list of how they ended, ``done`` or ``failed``. It stops,
+with the state of the running cell saved, at SIGTERM, and when nobody is left to ask for more, so
+that a killed study leaves nothing running. What a cell prints goes into its log.txt.
 """
 
 import glob
@@ -13,7 +13,10 @@ import queue
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+
+from cnn_jax.registry import import_plugin
 
 
 def visible_gpus() -> list[str]:
@@ -53,20 +56,22 @@ def threads(of: int) -> int | None:
     return cores // of if cores >= of else cores
 
 
-def prepare() -> None:
-    """Set up a process that trains cells."""
+def prepare(imports: Sequence[str] = ()) -> None:
+    """Set up a process that trains cells; ``imports`` are its plug-ins."""
     from cnn_jax.runtime.malloc import tune_malloc
 
     tune_malloc()
     from cnn_jax.train.compilation import keep_compiled_in_cache
 
     keep_compiled_in_cache()
+    for spec in imports:
+        import_plugin(spec)
 
 
 def main() -> int:
     """Serve requests until there are no more; return the exit status."""
     take_share(int(sys.argv[1]), int(sys.argv[2]))
-    prepare()
+    prepare(sys.argv[3:])
     from cnn_jax.ablation import cells
     from cnn_jax.train.stopping import StoppedError
 

@@ -14,12 +14,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     flags.add_workdir(parser)
     parser.add_argument("--split", default="test", help="test (default), validation or train")
     flags.add_checkpoint(parser)
+    about = "a folder for all metrics, every example's scores, plots of confusion and reliability"
+    parser.add_argument("--out", type=flags.path, metavar="DIR", help=about)
     parser.epilog = "--config.data.FIELD=VALUE takes other data"
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print the metrics."""
-    from cnn_jax.runs.run import evaluate_run
+    from cnn_jax.runs.evaluate import evaluate_run
     from cnn_jax.train import compilation
 
     compilation.keep_compiled_in_cache()
@@ -29,6 +31,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         step=arguments.step,
         ema=arguments.ema,
         overrides=overrides,
+        out=arguments.out,
     )
     print(json.dumps(measured))
     return 0

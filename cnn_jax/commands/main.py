@@ -8,7 +8,8 @@ from types import ModuleType
 from typing import NoReturn
 
 from cnn_jax.commands import COMMANDS
-from cnn_jax.registry import nearest
+from cnn_jax.commands.flags import add_import
+from cnn_jax.registry import import_plugin, nearest
 from cnn_jax.runtime import exit_status
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.runtime.malloc import tune_malloc
@@ -26,6 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser, usages = _parser()
         known, rest = parser.parse_known_args([a for a in given if a not in overrides])
         _refuse_flags(rest, usages[known.command])
+        for spec in known.imports:
+            import_plugin(spec)
         running.append(COMMANDS[known.command])
         return running[0].run(known, rest + overrides)
 
@@ -60,6 +63,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
             name, help=command.HELP, description=command.HELP, allow_abbrev=False
         )
         command.add_flags(own)
+        add_import(own)
         usages[name] = own.format_usage()
     return parser, usages
 

@@ -56,8 +56,11 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     if not distributed.is_first():
         return 0
     test = result["metrics"]["test"]
-    right = round(test["accuracy"] * test["examples"])
-    print(f"test accuracy {test['accuracy']:.2%} ({right:,} of {test['examples']:,})")
+    if test.get("accuracy") is None:
+        print(f"test loss {test['loss']} ({test['examples']:,} examples)")
+    else:
+        right = round(test["accuracy"] * test["examples"])
+        print(f"test accuracy {test['accuracy']:.2%} ({right:,} of {test['examples']:,})")
     print(f"result {folder / workdir.RESULT}")
     print(f"curves {folder / CURVES}")
     return 0

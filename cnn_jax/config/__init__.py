@@ -15,10 +15,12 @@ from cnn_jax.config.files import read
 from cnn_jax.config.filling import unknown_field, whole
 from cnn_jax.config.numerics import NUMERICS, numerics_changed, numerics_of
 from cnn_jax.config.overrides import choose_length, override, override_data, set_field
+from cnn_jax.config.plugged import plugins
 from cnn_jax.config.stored import (
     FORMAT,
     NEUTRAL,
     Stored,
+    add_task_fields,
     difference,
     from_json,
     read_stored,
@@ -34,6 +36,7 @@ __all__ = [
     "Field",
     "Stored",
     "add_fields",
+    "add_task_fields",
     "base_config",
     "check",
     "choose_length",
@@ -47,6 +50,7 @@ __all__ = [
     "override",
     "override_data",
     "placeholder",
+    "plugins",
     "profile_steps",
     "read",
     "read_stored",

@@ -1,5 +1,6 @@
 """Values that no run could use: each field in its range, and what ties several together."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -12,6 +13,7 @@ from cnn_jax.data import augment
 from cnn_jax.data.subsample import MISSING
 from cnn_jax.runtime import ranges
 from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.tasks import table as tasks
 from cnn_jax.train import optim, schedules
 
 REQUIRED = ("model.name", "data.name")
@@ -40,15 +42,22 @@ def check_fields(config: Config) -> None:
             ranges.check(line, _get(config, name), field.range, optional=field.optional)
     if config.model.name is None:
         return
-    known = models.declared(config.model.name)
-    for name, value in ordered(config.model).items():
+    _check_own(config.model, "model", models.declared(config.model.name))
+    if config.task.name is not None:
+        _check_own(config.task, "task", tasks.declared(config.task.name))
+
+
+def _check_own(section: Config, where: str, known: Mapping[str, Any]) -> None:
+    """Check the fields that the model, or the task, declares."""
+    for name, value in ordered(section).items():
         if name == "name":
             continue
+        field = f"{where}.{name}"
         if name not in known:
-            raise BadInputError(unknown_field(f"model.{name}", [f"model.{each}" for each in known]))
+            raise BadInputError(unknown_field(field, [f"{where}.{each}" for each in known]))
         allowed, optional = known[name]
         if allowed is not None:
-            ranges.check(f"config field 'model.{name}'", value, allowed, optional=optional)
+            ranges.check(f"config field {field!r}", value, allowed, optional=optional)
 
 
 def _get(config: Config, name: str) -> Any:

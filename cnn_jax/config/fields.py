@@ -116,10 +116,15 @@ FIELDS: dict[str, Any] = {
     },
     "optim": {
         "name": Field(
-            "sgd", NAME, "sgd | nesterov | adam | adamw | rmsprop | lars | lamb | muon | sam"
+            "sgd",
+            NAME,
+            "sgd | nesterov | adam | adamw | rmsprop | lars | lamb | muon | sam, any other factory "
+            "of optax, or a registered one",
         ),
         "learning_rate": Field(0.1, RULE["learning_rate"], "the highest of the schedule"),
-        "schedule": Field("constant", NAME, "constant | cosine | step | onecycle"),
+        "schedule": Field(
+            "constant", NAME, "constant | cosine | step | onecycle, or a registered one"
+        ),
         "milestones": Field(
             (),
             Said(RULE["milestones"], "growing steps from 1 on, such as (100, 200)"),
@@ -157,6 +162,7 @@ FIELDS: dict[str, Any] = {
             "parts that a batch is cut into, one after the other, to save memory; BatchNorm "
             "normalises each part by itself",
         ),
+        "options": {},  # further arguments of the optimizer's factory
     },
     "train": {
         "steps": Field(int, STEPS, "optimizer updates; or epochs"),
@@ -207,6 +213,14 @@ FIELDS: dict[str, Any] = {
             Said(Each(STEPS, rising=True), "growing steps from 1 on, such as (100, 200)"),
             "steps at which the next stage joins, from the head down",
         ),
+    },
+    "task": {
+        "name": Field(
+            str,
+            Text("the name of a task"),
+            "what is learned, and that task's fields: classification (if unset), multilabel, or a "
+            "registered one",
+        )
     },
     "eval": {"every": Field(int, STEPS, "steps; an epoch if unset")},
     "checkpoint": {
@@ -273,5 +287,7 @@ def add_fields(section: Config, defaults: Mapping[str, Any]) -> None:
                         section[name] = float(section[name])
             elif value is None:
                 section[name] = placeholder(object)
+            elif isinstance(value, type):
+                section[name] = placeholder(value)
             elif isinstance(value, (bool, int, float, str, tuple)):
                 section[name] = value

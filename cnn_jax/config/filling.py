@@ -9,8 +9,10 @@ from cnn_jax.config.fields import Config, base_config, leaves, ordered, sections
 from cnn_jax.registry import nearest
 from cnn_jax.runtime.errors import BadInputError
 
-# Sections whose fields are known only once the model and the transforms are.
-OPEN = ("model", "data.augment")
+# Sections whose fields are known only once the model, the task and so on are.
+OPEN = ("model", "task", "data.augment", "optim.options")
+# Those of them that are set as a whole: what one has is no default of the other's.
+AT_ONCE = ("data.augment", "optim.options")
 
 
 def whole(config: ConfigDict) -> Config:
@@ -52,7 +54,7 @@ def fill(config: Config, values: Mapping[str, Any] | ConfigDict, prefix: str = "
         if key not in config and not is_open:
             raise BadInputError(unknown_field(name, [prefix + each for each in config]))
         section = config.get(key)
-        if isinstance(section, ConfigDict) and name != "data.augment":
+        if isinstance(section, ConfigDict) and name not in AT_ONCE:
             if not isinstance(value, (Mapping, ConfigDict)):
                 raise BadInputError(f"config field {name!r} is a section, not {value!r}")
             fill(section, value, f"{name}.")

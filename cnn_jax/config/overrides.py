@@ -1,5 +1,6 @@
 """``--config.a.b=VALUE``: fields set on the command line, or by name."""
 
+import ast
 from collections.abc import Collection, Sequence
 from copy import deepcopy
 from typing import Any
@@ -9,8 +10,9 @@ from ml_collections import config_flags
 
 from cnn_jax import models
 from cnn_jax.config.fields import Config, declared, leaves, sections
-from cnn_jax.config.filling import set_value, unknown_field, wrong_type
+from cnn_jax.config.filling import AT_ONCE, set_value, unknown_field, wrong_type
 from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.tasks import table as tasks
 
 # How long a run is: a run has one of them.
 LENGTHS = ("train.steps", "train.epochs")
@@ -21,6 +23,7 @@ def override(config: Config, overrides: Sequence[str]) -> Config:
     """Return a copy of ``config`` with ``--config.a.b=VALUE`` flags applied.
 
     Of a field that is given twice the last value counts; ``None`` unsets a field that may be unset.
+    A new name below ``data.augment`` or ``optim.options`` adds a transform or an argument.
 
     Raises:
         BadInputError: a field that does not exist, or a value of another type; ``train.steps`` and
@@ -29,13 +32,17 @@ def override(config: Config, overrides: Sequence[str]) -> Config:
     copy = deepcopy(config)  # a copy that resolves references would lose placeholders' types
     known = [name for name, _ in leaves(copy)] + sections(copy)
     values: dict[str, str] = {}
+    added: dict[str, str] = {}
     for flag in overrides:
         name, equals, value = flag.removeprefix("--config.").partition("=")
         if not flag.startswith("--config.") or not equals:
             raise BadInputError(f"unknown argument {flag!r}; overrides are --config.FIELD=VALUE")
+        if name not in known and name.rpartition(".")[0] in AT_ONCE:
+            added[name] = value
+            continue
         if name not in known:
             raise BadInputError(unknown_field(name, known))
-        if name in sections(copy) and name != "data.augment":
+        if name in sections(copy) and name not in AT_ONCE:
             raise BadInputError(f"config field {name!r} is a section; set one of its fields")
         values.pop(name, None)
         values[name] = value
@@ -54,8 +61,18 @@ def override(config: Config, overrides: Sequence[str]) -> Config:
         raise BadInputError(_wrong_type(copy, given, error)) from error
     for name in unset:
         _set(copy, name, None)
+    for name, value in added.items():
+        _set(copy, name, _literal(value))
     choose_length(copy, values.keys() - unset)
     return copy
+
+
+def _literal(text: str) -> Any:
+    """Return the Python literal that a value is, or else the value as a string."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return text
 
 
 def set_field(config: Config, name: str, value: Any) -> None:
@@ -63,8 +80,8 @@ def set_field(config: Config, name: str, value: Any) -> None:
 
     Raises ``BadInputError`` if there is no such field, or it takes another type.
     """
-    known = [field for field, _ in leaves(config)] + ["data.augment"]
-    if name not in known:
+    known = [field for field, _ in leaves(config)] + list(AT_ONCE)
+    if name not in known and name.rpartition(".")[0] not in AT_ONCE:
         raise BadInputError(unknown_field(name, known))
     _set(config, name, value)
     choose_length(config, () if value is None else (name,))
@@ -92,6 +109,8 @@ def _optional(config: Config, name: str) -> bool:
     section, _, last = name.rpartition(".")
     if section == "model" and last != "name":
         return config.model.name is not None and models.declared(config.model.name)[last][1]
+    if section == "task" and last != "name":
+        return config.task.name is not None and tasks.declared(config.task.name)[last][1]
     return any(field.optional for other, field in declared() if other == name)
 
 

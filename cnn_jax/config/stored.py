@@ -8,17 +8,19 @@ from typing import Any, NamedTuple, NotRequired, TypedDict
 from ml_collections import ConfigDict
 
 from cnn_jax import models
+from cnn_jax.config import plugged
 from cnn_jax.config.checks import check_fields
 from cnn_jax.config.fields import Config, add_fields, base_config, leaves, ordered
 from cnn_jax.config.filling import fill
 from cnn_jax.config.numerics import numerics_of
 from cnn_jax.runtime import json_file
 from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.tasks import table as tasks
 
 # 1, which notes no number: the fields alone. 2: and ``numerics``, ``format`` and ``digest``.
 FORMAT = 2
 NUMERICS = "numerics"
-_MARKS = (json_file.FORMAT, json_file.DIGEST, NUMERICS)
+_MARKS = (json_file.FORMAT, json_file.DIGEST, NUMERICS, plugged.PLUGINS)
 
 # Fields that may differ when a run is resumed: none of them changes what is computed.
 NEUTRAL = (
@@ -51,7 +53,9 @@ class _File(TypedDict):
     init: dict[str, Any]
     eval: dict[str, Any]
     checkpoint: dict[str, Any]
+    task: NotRequired[dict[str, Any]]
     numerics: NotRequired[dict[str, int]]
+    plugins: NotRequired[dict[str, str]]
 
 
 class Stored(NamedTuple):
@@ -63,18 +67,26 @@ class Stored(NamedTuple):
 
 def write_stored(file: Path, config: Config) -> None:
     """Write a run's config.json, whole or not at all."""
-    json_file.write(file, {NUMERICS: numerics_of(config)} | plain(config), version=FORMAT)
+    notes: dict[str, Any] = {NUMERICS: numerics_of(config)}
+    if brought := plugged.noted(config):
+        notes[plugged.PLUGINS] = brought
+    json_file.write(file, notes | plain(config), version=FORMAT)
 
 
 def read_stored(file: Path) -> Stored | None:
     """Return what a run's config.json says, None if there is none.
 
     Raises ``UnreadableFileError`` for a file that is damaged, of a newer format, that lacks a
-    section, or has a field that does not exist or a value that it does not take.
+    section, or has a field that does not exist or a value that it does not take, and
+    ``BadInputError`` where it names what a plug-in has to bring first.
     """
     held: Any = json_file.find(file, _File, "a run's config", version=FORMAT)
     if held is None:
         return None
+    try:
+        plugged.check_registered(held.get(plugged.PLUGINS, {}))
+    except BadInputError as error:
+        raise BadInputError(f"{str(file)!r} cannot be read here: {error}") from None
     fields = {name: value for name, value in held.items() if name not in _MARKS}
     if held.get(json_file.FORMAT, 1) == 1 and fields["train"].get("steps") is not None:
         # A run of before may name both; the steps won.
@@ -111,8 +123,15 @@ def from_plain(values: Mapping[str, Any], fields: Mapping[str, Any]) -> Config:
     """
     config = base_config()
     add_fields(config.model, fields)
+    add_task_fields(config, values.get("task", {}).get("name"))
     fill(config, values)
     return config
+
+
+def add_task_fields(config: Config, name: str | None) -> None:
+    """Give a config's section ``task`` the fields of the task ``name``; none where it is unset."""
+    if name is not None:
+        add_fields(config.task, tasks.fields(name))
 
 
 def difference(old: Config, new: Config, *, ignore: Sequence[str] = ()) -> str | None:

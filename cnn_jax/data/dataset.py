@@ -50,7 +50,14 @@ class Dataset:
         for name, part in self.parts.items():
             if not len(part):
                 raise BadInputError(f"the {name} part of the data has no examples")
-            check_labels(part.labels, len(self.classes), f"the {name} part of the data")
+            what = f"the {name} part of the data"
+            if part.labels.ndim == 1:
+                check_labels(part.labels, len(self.classes), what)
+            elif part.labels.shape[1:] != (len(self.classes),):
+                raise BadInputError(
+                    f"{what} has targets {list(part.labels.shape)}; {len(self.classes)} for each "
+                    "example are as many as the set has names"
+                )
 
     @property
     def parts(self) -> dict[str, Part | Stream]:
@@ -70,7 +77,12 @@ class Dataset:
         Raises:
             BadInputError: the share holds no example, or a class has too few.
         """
-        rest, cut = stratified(self.train.labels, share, seed)
+        labels = self.train.labels
+        if labels.ndim > 1:  # several labels an example: no classes to be fair to
+            if per_class is not None:
+                raise BadInputError("data.per_class: examples have several labels; leave it unset")
+            labels = np.zeros(len(labels), np.int32)
+        rest, cut = stratified(labels, share, seed)
         if per_class is not None:
             rest = rest[balanced(self.train.labels[rest], per_class, seed)]
         if share and not len(cut):
@@ -91,6 +103,8 @@ class Dataset:
             BadInputError: a name that is no class of the set, or comes twice; or no example of a
                 part is of these classes.
         """
+        if self.train.labels.ndim > 1:
+            raise BadInputError("data.only: examples have several labels; leave it unset")
         for name in names:
             if name not in self.classes:
                 meant = suggestion(name, self.classes)

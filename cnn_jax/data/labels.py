@@ -39,6 +39,20 @@ def check_labels(labels: np.ndarray, classes: int | None, what: str, remedy: str
         )
 
 
+def check_targets(labels: np.ndarray, what: str) -> None:
+    """Raise ``BadInputError`` unless ``labels`` are classes ``[N]`` or targets ``[N, ...]``.
+
+    Targets are finite numbers, such as 0 or 1 for each of several labels.
+    """
+    if labels.ndim < 2:
+        check_labels(labels, None, what)
+    elif labels.dtype.kind not in "biuf" or not np.isfinite(labels).all():
+        raise BadInputError(
+            f"{what} has targets of the type {labels.dtype} and the shape {list(labels.shape)}, or "
+            "such that are not finite; targets are finite numbers, an entry for each example"
+        )
+
+
 def all_unlabelled(labels: np.ndarray) -> bool:
     """Return whether none of these examples has a label."""
     return bool(len(labels)) and bool(np.all(labels == UNLABELLED))

@@ -8,13 +8,13 @@ import numpy as np
 
 from cnn_jax.data import decode
 from cnn_jax.data.decode import Box, View
-from cnn_jax.data.labels import check_labels
+from cnn_jax.data.labels import check_targets
 from cnn_jax.runtime.errors import BadInputError
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Images ``[N, H, W, C]`` with their labels int32 ``[N]``.
+    """Images ``[N, H, W, C]`` with their labels: classes int32 ``[N]``, or targets ``[N, ...]``.
 
     Images are pixels, uint8, or any numbers, float32, which no constants are applied to.
 
@@ -26,7 +26,7 @@ class Part:
     labels: np.ndarray
 
     def __post_init__(self):
-        check_labels(self.labels, None, "a part of the data")
+        check_targets(self.labels, "a part of the data")
         images = self.images
         known = images.dtype in (np.uint8, np.float32)
         if images.ndim != 4 or not known or len(images) != len(self.labels):
@@ -61,7 +61,7 @@ class Stream:
     """Images that stay encoded on disk; each is decoded and resized whenever it is read.
 
     ``records[i]`` is a mapping with the encoded ``image``; ``rows`` int64 ``[N]`` are the records
-    of this part and ``labels`` int32 ``[N]`` theirs; ``view`` says what becomes of an image,
+    of this part and ``labels`` theirs, as ``Part``'s; ``view`` says what becomes of an image,
     ``source`` where the records are, for messages.
 
     Raises:
@@ -75,7 +75,7 @@ class Stream:
     source: str = "the data"
 
     def __post_init__(self):
-        check_labels(self.labels, None, "a part of the data")
+        check_targets(self.labels, "a part of the data")
         if len(self.rows) != len(self.labels):
             raise BadInputError(
                 f"{len(self.rows)} records with {len(self.labels)} labels are no part of the data"

@@ -33,7 +33,8 @@ from jax import export
 from cnn_jax import ops
 from cnn_jax.config import Config
 from cnn_jax.data import preprocessing
-from cnn_jax.runs import workdir
+from cnn_jax.nn.calling import mode
+from cnn_jax.runs import from_config, workdir
 from cnn_jax.runs.from_config import build_module, input_shape
 from cnn_jax.runs.restore import load_step
 from cnn_jax.runtime import archives, json_file
@@ -143,7 +144,9 @@ def _check_place(file: Path) -> None:
 
 def _program(config: Config, variables: Any) -> tuple[export.Exported, dict[str, np.ndarray]]:
     """Return (weights, uint8 ``[b, H, W, C]``) -> outputs for every platform, and the weights."""
-    module, section = build_module(config), config.data
+    module, section, task = build_module(config), config.data, from_config.task(config)
+    if not hasattr(task, "scores"):
+        raise BadInputError(f"task {config.task.name!r} has no scores of classes to export")
     paths, structure = jax.tree_util.tree_flatten_with_path(variables)
     weights = {_name(path): np.asarray(leaf) for path, leaf in paths}
     order = [_name(path) for path, _ in paths]
@@ -151,8 +154,8 @@ def _program(config: Config, variables: Any) -> tuple[export.Exported, dict[str,
     def predict(weights, images):
         variables = jax.tree.unflatten(structure, [weights[name] for name in order])
         images = preprocessing.scale(images, section.mean, section.std, config.train.precision)
-        logits: Any = module.apply(variables, images, train=False)
-        return {"logits": logits, "probabilities": jax.nn.softmax(logits)}
+        logits: Any = module.apply(variables, images, **mode(module, train=False))
+        return {"logits": logits, "probabilities": task.scores(logits)}
 
     (batch,) = export.symbolic_shape("b")
     pixels = jax.ShapeDtypeStruct((batch, *input_shape(config)), jnp.uint8)

@@ -11,6 +11,7 @@ import numpy as np
 from cnn_jax import config as configs
 from cnn_jax.config import Config
 from cnn_jax.data import decode, preprocessing
+from cnn_jax.nn.calling import mode
 from cnn_jax.runs import from_config, workdir
 from cnn_jax.runs.from_config import input_shape
 from cnn_jax.runs.restore import check_fits, load_step
@@ -133,12 +134,14 @@ def predict(
     if names is not None:
         known = read_names(names, section.classes)
     pixels = read_images(files, config)
+    task = from_config.task(config)
+    if not hasattr(task, "scores"):
+        raise BadInputError(f"task {config.task.name!r} has no scores of classes to show")
 
     @jax.jit
     def probabilities(variables, pixels):
         images = preprocessing.scale(pixels, section.mean, section.std, config.train.precision)
-        logits: Any = module.apply(variables, images, train=False)
-        return jax.nn.softmax(logits)
+        return task.scores(module.apply(variables, images, **mode(module, train=False)))
 
     with jax.enable_x64(config.train.precision == "float64"):
         for start in range(0, len(pixels), BATCH):

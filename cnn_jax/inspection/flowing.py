@@ -12,6 +12,7 @@ from cnn_jax.analysis.pictures import Chart
 from cnn_jax.analysis.probe import Probe
 from cnn_jax.data.dataset import TRAIN
 from cnn_jax.inspection.subject import Subject, pixels_of, spread
+from cnn_jax.nn.calling import mode
 from cnn_jax.runtime.random_keys import Purpose, stream
 from cnn_jax.tasks.losses import cross_entropy
 
@@ -53,7 +54,7 @@ def initial(subject: Subject, x: jax.Array) -> Probe:
     net = subject.probe
     key = stream(subject.config.seed, Purpose.INIT)
     blank = jnp.zeros((1, *net.image_shape))
-    variables = jax.jit(lambda: net.module.init(key, blank, train=False))()
+    variables = jax.jit(lambda: net.module.init(key, blank, **mode(net.module, train=False)))()
     return flow.settled(Probe(net.module, variables, net.image_shape), x)
 
 

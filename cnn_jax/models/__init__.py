@@ -6,10 +6,14 @@ Two arms of a study therefore start from the same values wherever path and shape
 """
 
 import dataclasses
+import functools
+import typing
+from collections import abc
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import flax.linen as nn
+import jax.numpy as jnp
 
 from cnn_jax.models import allcnn, resnet, vgg
 from cnn_jax.models.alexnet import AlexNet, AlexNet2012
@@ -21,11 +25,12 @@ from cnn_jax.models.mobilenet import MobileNetV1
 from cnn_jax.models.nin import NIN
 from cnn_jax.models.squeezenet import SqueezeNet, SqueezeNet1_1
 from cnn_jax.models.zfnet import ZFNet
-from cnn_jax.registry import look_up, suggestion
+from cnn_jax.nn.choices import LAYERS
+from cnn_jax.registry import look_up, suggestion, table
 from cnn_jax.runtime import ranges
 from cnn_jax.runtime.errors import BadInputError
 
-MODELS: dict[str, Callable[..., nn.Module]] = {
+_OWN: dict[str, Callable[..., nn.Module]] = {
     "mlp": MLP,
     "lenet1": LeNet1,
     "lenet5_classic": LeNet5Classic,
@@ -44,6 +49,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     **resnet.VARIANTS,
     **allcnn.VARIANTS,
 }
+MODELS = table("model", _OWN)
 
 
 # What a network is made for, where it is not 224x224 in colour and 1000 classes.
@@ -66,26 +72,79 @@ def constructor(name: str) -> Callable[..., nn.Module]:
 
 
 def fields(name: str) -> dict[str, Any]:
-    """Return the fields of a model that a config may set, name to default value."""
+    """Return the fields of a model that a config may set: name to default, or to a type if unset.
+
+    Fields that hold a module class or a function are strings in configs, names of the registry's
+    layers; unset, they are what the model has there by itself.
+    """
+    layers = layer_fields(name)
+    return {
+        field: str if field in layers else default for field, default in _defaults(name).items()
+    }
+
+
+def _defaults(name: str) -> dict[str, Any]:
     build: Any = constructor(name)
     preset = getattr(build, "keywords", {})  # a variant is a functools.partial
     taken = {"parent", "name", "num_classes", "dtype"}
     return {
         field.name: preset.get(field.name, field.default)
-        for field in dataclasses.fields(cast(Any, getattr(build, "func", build)))
-        if field.name not in taken
+        for field in _declarations(build)
+        if field.name not in taken and field.init
     }
+
+
+def _declarations(build: Any) -> tuple[dataclasses.Field[Any], ...]:
+    made = getattr(build, "func", build)
+    if not dataclasses.is_dataclass(made):
+        raise BadInputError(
+            f"register: the model {getattr(made, '__name__', made)!r} is no module class; give a "
+            "Linen module's class, or a functools.partial of one"
+        )
+    return dataclasses.fields(cast(Any, made))
+
+
+def layer_fields(name: str) -> set[str]:
+    """Return which fields of a model hold a module class or a function."""
+    build: Any = constructor(name)
+    hints = _hints(getattr(build, "func", build))
+    return {
+        field
+        for field, default in _defaults(name).items()
+        if callable(default) or _takes_callable(hints.get(field))
+    }
+
+
+@functools.cache
+def _hints(build: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(build)
+    except (NameError, TypeError):  # annotations of names that are only there for a type checker
+        return {}
+
+
+def _takes_callable(annotation: Any) -> bool:
+    return (
+        annotation is abc.Callable
+        or typing.get_origin(annotation) in (abc.Callable, type)
+        or any(_takes_callable(each) for each in typing.get_args(annotation) if each is not None)
+    )
 
 
 def declared(name: str) -> Mapping[str, tuple[ranges.Range | None, bool]]:
     """Return what the fields of a model take: name -> (range, whether None is one more value)."""
     build: Any = constructor(name)
     found = ranges.declared(getattr(build, "func", build))
-    flag = ranges.one_of(True, False)
+    flag, layers = ranges.one_of(True, False), layer_fields(name)
     return {
-        field: found.get(field, (flag if isinstance(default, bool) else None, default is None))
-        for field, default in fields(name).items()
+        field: (_NAME, True)
+        if field in layers
+        else found.get(field, (flag if isinstance(default, bool) else None, default is None))
+        for field, default in _defaults(name).items()
     }
+
+
+_NAME = ranges.Text("the name of a layer or function, of the registry's")
 
 
 def _is_choice(allowed: ranges.Range) -> bool:
@@ -98,11 +157,13 @@ def _is_choice(allowed: ranges.Range) -> bool:
 def create(name: str, *, num_classes: int, **values: Any) -> nn.Module:
     """Build the network ``name`` with ``num_classes`` outputs.
 
-    ``values`` are the constructor's own fields, and ``dtype``, the type it computes in. Raises
-    ``BadInputError`` for an unknown model or field, a number or flag outside its range, or no
-    classes; a kind of layer that there is not is refused when the network is called.
+    ``values`` are the constructor's own fields, and ``dtype``, the type it computes in. A field
+    that holds a module class or a function takes one, or the name of one (``LAYERS``); None leaves
+    the model's own. Raises ``BadInputError`` for an unknown model, field or name, a number or flag
+    outside its range, or no classes; a kind of layer that there is not is refused when the network
+    is called.
     """
-    known = declared(name)
+    known, layers = declared(name), layer_fields(name)
     if not ranges.whole(1).holds(num_classes):
         raise BadInputError(f"num_classes is an int >= 1, not {num_classes!r}")
     for field, value in values.items():
@@ -113,6 +174,25 @@ def create(name: str, *, num_classes: int, **values: Any) -> nn.Module:
             raise BadInputError(f"model {name!r} has no field {field!r}; it has {meant}")
         allowed, optional = known[field]
         # One of some kinds is refused by the layer that has them, whose words say of what.
-        if allowed is not None and not _is_choice(allowed):
+        if allowed is not None and field not in layers and not _is_choice(allowed):
             ranges.check(f"model.{field}", value, allowed, optional=optional)
+    values = {
+        field: look_up(LAYERS, value, f"model.{field}: unknown layer", count=3)
+        if field in layers and isinstance(value, str)
+        else value
+        for field, value in values.items()
+        if field not in layers or value is not None
+    }
+    takes = {field.name for field in _declarations(constructor(name))}
+    if "num_classes" not in takes:
+        raise BadInputError(f"model {name!r} has no field num_classes, the number of its outputs")
+    if "dtype" not in takes:
+        values = _without_dtype(name, values)
     return constructor(name)(num_classes=int(num_classes), **values)
+
+
+def _without_dtype(name: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Return values for a network that has no field for the type that it computes in."""
+    if values.get("dtype", jnp.float32) != jnp.float32:
+        raise BadInputError(f"model {name!r} has no field dtype; train.precision has to be float32")
+    return {field: value for field, value in values.items() if field != "dtype"}

@@ -1,5 +1,6 @@
 """Residual networks and their plain twins (He et al. 2015)."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Literal
 
@@ -10,7 +11,9 @@ import jax.numpy as jnp
 from cnn_jax import ops
 from cnn_jax.models.inputs import DEPTH, Count, Counts, require_size
 from cnn_jax.nn import layers
-from cnn_jax.nn.blocks.residual import BasicBlock, BottleneckBlock, Shortcut
+from cnn_jax.nn.blocks.conv import ModuleDef
+from cnn_jax.nn.blocks.residual import BasicBlock, BottleneckBlock, Shortcut, normalised
+from cnn_jax.nn.calling import fields
 from cnn_jax.runtime import ranges
 from cnn_jax.runtime.errors import BadInputError
 
@@ -29,6 +32,13 @@ class ResNet(nn.Module):
     ``batch_norm=False`` keeps the scale and the shift of each normalisation and leaves out the
     normalising: the same parameters from the same initial values.
     All kernels, the head's too, start as He et al. 2015 initialise them; biases at zero.
+
+    ``block``, ``norm`` and ``act`` take the place of what is here by default. A block is a module
+    class with the fields ``features``, ``stride``, ``shortcut``, ``conv``, ``norm`` and ``act``,
+    and where it has them ``version``, ``index`` (its place among all blocks, from 0) and ``blocks``
+    (how many those are), called as ``block(x, train=...)``; subclasses of ``BasicBlock`` and
+    ``BottleneckBlock`` are. A norm is any module class, Flax's included, whose field ``dtype`` is
+    set if it has one.
     """
 
     num_classes: int
@@ -40,6 +50,9 @@ class ResNet(nn.Module):
     shortcut: Shortcut = "B"
     version: Annotated[float, VERSION] = 1.5
     batch_norm: bool = True
+    block: ModuleDef | None = None
+    norm: ModuleDef | None = None
+    act: Callable[[jax.Array], jax.Array] = nn.relu
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
@@ -47,7 +60,7 @@ class ResNet(nn.Module):
         """Map images ``[N, H, W, C]`` of any size to logits ``[N, num_classes]``."""
         require_size(x, 1, "resnet: conv1")
         conv = partial(layers.Conv, dtype=self.dtype)
-        norm = partial(layers.BatchNorm if self.batch_norm else layers.Affine, dtype=self.dtype)
+        norm = self._norm()
         widths = self.widths or tuple(self.width * 2**i for i in range(len(self.stages)))
         if len(widths) != len(self.stages):
             raise BadInputError(f"widths {widths} are not those of {len(self.stages)} stages")
@@ -55,23 +68,35 @@ class ResNet(nn.Module):
             raise BadInputError(f"stem is 'imagenet' or 'cifar', not {self.stem!r}")
         field, stride = (7, 2) if self.stem == "imagenet" else (3, 1)
         x = conv(widths[0], field, stride, use_bias=False, name="conv1")(x)
-        x = nn.relu(norm(name="bn1")(x, train=train))
+        x = self.act(normalised(norm(name="bn1"), x, train=train))
         if self.stem == "imagenet":
             x = ops.max_pool(x, 3, stride=2, padding="same")
-        kind = partial(BottleneckBlock, version=self.version) if self.bottleneck else BasicBlock
+        kind = self.block or (BottleneckBlock if self.bottleneck else BasicBlock)
+        takes, index = fields(kind), 0
         for stage, (blocks, width) in enumerate(zip(self.stages, widths, strict=True), 1):
             for block in range(1, blocks + 1):
+                place = {"version": self.version, "index": index, "blocks": sum(self.stages)}
                 x = kind(
                     width,
                     stride=2 if stage > 1 and block == 1 else 1,
                     shortcut=self.shortcut,
                     conv=conv,
                     norm=norm,
+                    act=self.act,
                     name=f"stage{stage}_block{block}",
+                    **{name: value for name, value in place.items() if name in takes},
                 )(x, train=train)
+                index += 1
         x = ops.global_avg_pool(x)
         x = layers.Dense(self.num_classes, dtype=self.dtype, name="head")(x)
         return layers.logits(x)
+
+    def _norm(self) -> ModuleDef:
+        """Return the class of normalisations, with the type that it computes in."""
+        if self.norm is not None and not self.batch_norm:
+            raise BadInputError("norm is set, and batch_norm=False leaves normalising out; set one")
+        norm = self.norm or (layers.BatchNorm if self.batch_norm else layers.Affine)
+        return partial(norm, dtype=self.dtype) if "dtype" in fields(norm) else norm
 
 
 # Table 1 of the paper: depth = blocks x 2 or 3 convolutions, the stem and the head.

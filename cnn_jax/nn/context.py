@@ -4,6 +4,10 @@ A step may see its batch in parts: on several devices, each running the same pro
 or one after the other (gradient accumulation). Layers must not depend on that, so the step says
 here how its batch is cut while it is traced, and what it trains; outside of ``cut`` a batch is
 whole and everything trains.
+
+A layer from elsewhere that goes by ``current()``, or draws by ``example_keys``, says so by a class
+attribute, ``reads_context = True``: others that keep statistics or draw random numbers are refused
+with the options that they would ignore.
 """
 
 import contextlib
@@ -12,6 +16,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 
 import jax
+import jax.numpy as jnp
 
 ESTIMATES = "estimates"  # BatchNorm's statistics of one batch: mean and var by module
 
@@ -51,3 +56,14 @@ def cut(how: Cut) -> Iterator[None]:
 def current() -> Cut:
     """Return how the batch at hand is cut."""
     return _current.get()
+
+
+def example_keys(key: jax.Array, count: int) -> jax.Array:
+    """Return a key ``[count]`` for each example at hand, by its place in the step's batch.
+
+    So what is drawn of them does not depend on how the batch is cut.
+    """
+    positions = current().positions
+    if positions is None:
+        positions = jnp.arange(count, dtype=jnp.int32)
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, positions)

@@ -49,6 +49,8 @@ _declared = functools.cache(ranges.declared)
 class Layer(nn.Module):
     """A module whose fields are checked when it is made: those that declare a range, and dtype."""
 
+    reads_context = True  # see ``cnn_jax.nn.context``
+
     def __post_init__(self):
         """Raise ``BadInputError`` for a field that no input could make sense of."""
         kind = type(self).__name__
@@ -224,10 +226,7 @@ class Dropout(Layer):
             return x
         if self.rate == 1:
             return jnp.zeros_like(x)
-        positions = context.current().positions
-        if positions is None:
-            positions = jnp.arange(x.shape[0], dtype=jnp.int32)
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(self.make_rng("dropout"), positions)
+        keys = context.example_keys(self.make_rng("dropout"), x.shape[0])
         keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - self.rate, x.shape[1:]))(keys)
         return jnp.where(keep, x / (1 - self.rate), jnp.zeros_like(x))
 

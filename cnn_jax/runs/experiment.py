@@ -42,16 +42,17 @@ def load_config(spec: str, overrides: Sequence[str] = ()) -> Config:
 
 
 def complete(config: Config, overrides: Sequence[str] = ()) -> Config:
-    """Return ``config`` with the model's fields filled in and overrides applied, checked.
+    """Return ``config`` with model's and task's fields filled in and overrides applied, checked.
 
     Raises ``BadInputError`` for a field that does not exist, or a value that no run could use.
     """
     config = configs.whole(config)
-    # The model's name decides which fields there are, so it is settled first.
-    names = [flag for flag in overrides if flag.startswith("--config.model.name=")]
-    config = configs.override(config, names)
+    # These names decide which fields there are, so they are settled first.
+    first = ("--config.model.name=", "--config.task.name=")
+    config = configs.override(config, [flag for flag in overrides if flag.startswith(first)])
     if config.model.name is not None:
         configs.add_fields(config.model, models.fields(config.model.name))
+    configs.add_task_fields(config, config.task.name)
     config = configs.override(config, overrides)
     configs.check(config)
     return config

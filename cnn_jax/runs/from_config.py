@@ -16,7 +16,7 @@ from cnn_jax.data.preprocessing import Preprocessing, window
 from cnn_jax.data.subsample import Subsample
 from cnn_jax.ops.geometry import pair
 from cnn_jax.runtime.errors import BadInputError
-from cnn_jax.tasks import Classification
+from cnn_jax.tasks import table as tasks
 from cnn_jax.train import optim, schedules
 from cnn_jax.train.events import Every
 from cnn_jax.train.setup import Execution
@@ -29,8 +29,23 @@ def build_module(config: Config) -> nn.Module:
     fields = configs.ordered(config.model)
     return models.create(
         fields.pop("name"),
-        num_classes=config.data.classes,
+        num_classes=getattr(task(config), "outputs", config.data.classes),
         dtype=jnp.dtype(config.train.precision),
+        **fields,
+    )
+
+
+def task(config: Config, aux_weights: tuple[float, ...] = ()) -> Any:
+    """Return the task that a config describes; its number of classes has to be settled.
+
+    ``aux_weights`` are those of the losses of the network's auxiliary heads.
+    """
+    fields = configs.ordered(config.task)
+    return tasks.create(
+        fields.pop("name"),
+        classes=config.data.classes,
+        label_smoothing=config.optim.label_smoothing,
+        aux_weights=aux_weights,
         **fields,
     )
 
@@ -110,6 +125,7 @@ def optimizer(config: Config, total: int, regime: Regime | None = None) -> Any:
         weight_decay=fields.weight_decay,
         clip=fields.clip,
         warmup_error=fields.warmup_error,
+        options=configs.ordered(fields.options),
         factors=None if regime is None else regime.factors,
     )
 
@@ -148,11 +164,7 @@ def trainer(
     return Trainer(
         module,
         optimizer=optax.identity() if total is None else optimizer(config, total, regime),
-        task=Classification(
-            data.classes,
-            label_smoothing=config.optim.label_smoothing,
-            aux_weights=tuple(getattr(module, "AUX_WEIGHTS", ())),
-        ),
+        task=task(config, tuple(getattr(module, "AUX_WEIGHTS", ()))),
         seed=config.seed,
         augment=augmentation(config),
         mean=data.mean,

@@ -46,9 +46,9 @@ def import_run(
     channels = tensors[f"{layout.stem}.weight"].shape[1]
     config = configs.base_config()
     config.model.name = name
-    configs.add_fields(
-        config.model, {field: getattr(module, field) for field in models.fields(name)}
-    )
+    known = models.fields(name)
+    own = {field: getattr(module, field) for field in known.keys() - models.layer_fields(name)}
+    configs.add_fields(config.model, {field: own.get(field, known[field]) for field in known})
     config.data.image_size = height if height == width else (height, width)
     config.data.classes = getattr(module, "num_classes")  # noqa: B009 - no field of nn.Module
     config.data.mean = tuple(imagenet.MEAN[c % 3] for c in range(channels))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax.errors import ScopeParamShapeError
 
 from cnn_jax.config import Config
+from cnn_jax.nn.calling import mode
 from cnn_jax.runs import workdir
 from cnn_jax.runs.from_config import build_module, input_shape
 from cnn_jax.runtime.errors import BadInputError
@@ -44,7 +45,9 @@ def load_step(
     module = build_module(config)
     image = jnp.zeros((1, *input_shape(config)))
     with jax.enable_x64(config.train.precision == "float64"):
-        like = jax.eval_shape(lambda: module.init(jax.random.key(0), image, train=False))
+        like = jax.eval_shape(
+            lambda: module.init(jax.random.key(0), image, **mode(module, train=False))
+        )
         with checkpoint.Checkpoints(folder / workdir.CHECKPOINTS, create=False) as kept:
             step = kept.choose(step)
             return module, kept.restore_network(step, like, ema=ema), config, step
@@ -57,7 +60,9 @@ def check_fits(module: nn.Module, variables: Variables, shape: tuple[int, ...]) 
     """
     image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     try:
-        jax.eval_shape(lambda held, x: module.apply(held, x, train=False), variables, image)
+        jax.eval_shape(
+            lambda held, x: module.apply(held, x, **mode(module, train=False)), variables, image
+        )
     except ScopeParamShapeError as error:
         size = "x".join(map(str, shape))
         found = re.search(r'parameter "(.*?)" in "/(.*?)"', str(error))

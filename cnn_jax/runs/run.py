@@ -18,9 +18,8 @@ from cnn_jax.data.dataset import TEST
 from cnn_jax.runs import from_config, memory_estimate, workdir
 from cnn_jax.runs.experiment import SETTLED_BY_DATA, Experiment, assemble, complete
 from cnn_jax.runs.initialise import Start, with_regime
-from cnn_jax.runs.restore import check_fits, load_step
-from cnn_jax.runtime import distributed, json_file
-from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.runs.restore import load_step
+from cnn_jax.runtime import distributed
 from cnn_jax.runtime.provenance import commit, versions
 from cnn_jax.train.checkpoint import Step
 from cnn_jax.train.fitted import Fitted
@@ -159,6 +158,10 @@ def _result(experiment: Experiment, found: Fitted) -> dict[str, Any]:
         "seed": experiment.config.seed,
         "devices": found.devices,
         "versions": versions(),
+        "plugins": {
+            name: {"from": plugin.name, "version": plugin.version}
+            for name, plugin in configs.plugins(experiment.config).items()
+        },
         "git": commit(),
     } | found.record
 
@@ -175,40 +178,3 @@ def load_run(
     """
     module, variables, config, _ = load_step(Path(folder), step, ema=ema)
     return module, variables, config
-
-
-def evaluate_run(
-    folder: str | Path,
-    *,
-    split: str = TEST,
-    step: Step = None,
-    ema: bool = False,
-    overrides: Sequence[str] = (),
-) -> dict[str, Any]:
-    """Evaluate a run's checkpoint on a part of its data, or of other data.
-
-    Args:
-        folder: of the run.
-        split: test, validation or train (unaugmented).
-        step: of the checkpoint, ``latest`` (also None), or ``best`` on the validation part.
-        ema: the averaged network, of a run that has ``optim.ema``.
-        overrides: ``--config.data.FIELD=VALUE``, to take other data.
-
-    Returns:
-        The metrics, with ``split``, ``step`` and ``ema``; a loss that is not finite is None.
-    """
-    _, variables, config, step = load_step(Path(folder), step, ema=ema)
-    config = configs.override_data(config, overrides)
-    with jax.enable_x64(config.train.precision == "float64"):
-        experiment = assemble(complete(config))
-        if split not in experiment.parts:
-            have = ", ".join(experiment.parts)
-            raise BadInputError(f"--split={split}: the run has no such part, only {have}")
-        if overrides:
-            check_fits(experiment.module, variables, experiment.image_shape)
-    trainer = from_config.trainer(experiment.config, experiment.module, None)
-    part, batch_size = experiment.parts[split], experiment.config.data.batch_size
-    measured = trainer.evaluate(variables, part, batch_size=batch_size)
-    if not math.isfinite(measured["loss"]):
-        say(f"the {split} loss is not finite")
-    return {"split": split, "step": step, "ema": ema} | json_file.plain(measured)

@@ -68,6 +68,7 @@ def identity(config: Config) -> str:
     """
     unset = configs.base_config()
     configs.add_fields(unset.model, models.fields(config.model.name))
+    configs.add_task_fields(unset, config.task.name)
     defaults = dict(configs.leaves(unset))
     set_ = {
         name: _number(value)
@@ -100,7 +101,7 @@ def write_predictions(
 
 
 def read_predictions(workdir: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return label and predicted, int ``[N]`` each, of a finished run's test set.
+    """Return label and predicted of a finished run's test set: int ``[N]``, or ``[N, labels]``.
 
     Raises ``UnreadableFileError`` for a file that is missing, damaged or of another run.
     """
@@ -108,7 +109,7 @@ def read_predictions(workdir: Path) -> tuple[np.ndarray, np.ndarray]:
     with archives.opened(file, "file of predictions") as archive:
         arrays = archives.arrays(archive)
         label, predicted = arrays["label"], arrays["predicted"]
-    whole = all(a.ndim == 1 and a.dtype.kind in "iu" for a in (label, predicted))
+    whole = all(a.ndim >= 1 and a.dtype.kind in "iu" for a in (label, predicted))
     if not whole or label.shape != predicted.shape:
         shapes = f"{label.dtype}{label.shape} and {predicted.dtype}{predicted.shape}"
         raise json_file.UnreadableFileError(

@@ -16,6 +16,7 @@ class Purpose(enum.IntEnum):
     ORDER = 1
     AUGMENT = 2
     DROPOUT = 3
+    TASK = 4  # what a task's forward draws
 
 
 def stream(seed: int | np.integer | np.ndarray | jax.Array, purpose: Purpose) -> jax.Array:

@@ -5,8 +5,9 @@ from typing import Any, Protocol
 
 import jax
 
-# image [N, H, W, C]; label int32 [N]; in training perhaps target [N, classes], which a loss then
-# takes instead of the label; in evaluation mask bool [N], which says what counts.
+# image [N, H, W, C]; label int32 [N], or targets [N, ...]; in training perhaps target
+# [N, classes], which a loss then takes instead of the label; in evaluation mask bool [N], which
+# says what counts. For a task with a forward keys [N], too, a random key for each example.
 Batch = dict[str, jax.Array]
 
 
@@ -15,6 +16,15 @@ class Task(Protocol):
 
     Metrics are pure sums over examples, a tree of arrays: they are added up on the device, over
     batches and devices, and divided once, on the host.
+
+    A task may have more than this. ``forward(apply, batch) -> outputs`` is how training runs the
+    network, where that is not ``apply(batch["image"])``: several times, or beside another network
+    (evaluation runs it once). A later call of ``apply`` sees the statistics that an earlier one
+    has moved, and draws anew. ``check_labels(labels, what)`` raises ``BadInputError`` for labels
+    that the task has no use for. ``scores(outputs) -> [N, ...]``, ``of_scores(scores, labels) ->
+    metrics by name`` and ``in_full() -> task`` serve the command ``evaluate``. ``best`` names the
+    metric that the best checkpoint is the best in, ``least_is_best`` says that it has the least:
+    accuracy, and the most, without.
     """
 
     def loss(self, outputs: Any, batch: Batch) -> jax.Array:

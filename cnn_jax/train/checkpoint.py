@@ -34,7 +34,9 @@ class _Held(TypedDict):
 
     notes: dict[str, Any]
     crc32: dict[str, dict[str, int]]
-    accuracy: NotRequired[float | None]  # on the validation part, where it was evaluated
+    # On the validation part, where it was evaluated: what the best checkpoint has most of, which
+    # is the accuracy unless the task says otherwise.
+    accuracy: NotRequired[float | None]
 
 
 class OldMeanError(BadInputError):
@@ -83,16 +85,13 @@ class Checkpoints:
         """Return the newest step, or None."""
         return self._manager.latest_step()
 
-    def save(
-        self, step: int, state: Any, notes: dict[str, Any], metrics: dict[str, Any] | None
-    ) -> None:
-        """Start saving; ``metrics`` are the validation's at this step, where there are any.
+    def save(self, step: int, state: Any, notes: dict[str, Any], merit: float | None) -> None:
+        """Start saving; ``merit`` is what the best checkpoint has most of, where it is known.
 
         Raises:
             SaveError: this save, or the one before, cannot be written.
         """
-        accuracy = None if metrics is None else metrics.get("accuracy")
-        self._save(step, _split(state), notes, accuracy)
+        self._save(step, _split(state), notes, merit)
 
     def save_network(self, variables: Variables) -> None:
         """Save a network that was not trained here, as step 0."""
@@ -194,7 +193,7 @@ class Checkpoints:
             best = best_of(steps, self._accuracies)
             if best is None:
                 raise BadInputError(
-                    "--step=best: no checkpoint has a validation accuracy; name one of "
+                    "--step=best: no checkpoint was validated; name one of "
                     + ", ".join(map(str, steps))
                 )
             return best

@@ -29,7 +29,7 @@ def evaluation(setup: Setup, mesh: Mesh) -> Callable[..., dict[str, Any]]:
     """Return the exact evaluation of a part: each example counts once, the last batch padded.
 
     It takes variables, a part and, if wanted, a list that the predictions of the part's examples
-    are put into, ``[N]``, classes as int32.
+    are put into, ``[N]``, classes as int32, and another for the task's scores ``[N, ...]``.
     """
     if setup.execution.native:
         native.load(mesh, setup.preprocessing.dtype)
@@ -38,34 +38,42 @@ def evaluation(setup: Setup, mesh: Mesh) -> Callable[..., dict[str, Any]]:
     batch_size = -(-setup.batch_size // mesh.size) * mesh.size  # devices share it evenly
     compiled = partial(jax.jit, out_shardings=sharding.replicated(mesh))
 
-    @compiled
-    def shown(variables, images, labels, mask):
+    @partial(compiled, static_argnames="scoring")
+    def shown(variables, images, labels, mask, scoring=False):
         images = setup.preprocessing.scaled(images)
-        return eval_step(variables, {"image": images, "label": labels, "mask": mask})
+        batch = {"image": images, "label": labels, "mask": mask}
+        return eval_step(variables, batch, scoring) if scoring else eval_step(variables, batch)
 
-    @compiled
-    def gathered(variables, data, start):
+    @partial(compiled, static_argnames="scoring")
+    def gathered(variables, data, start, scoring=False):
         rows = start + jnp.arange(batch_size, dtype=jnp.int32)
         rows = jax.lax.with_sharding_constraint(rows, over_devices)
         mask = rows < len(data)
         rows = jnp.minimum(rows, len(data) - 1)
-        return shown(variables, data.images[rows], data.labels[rows], mask)
+        return shown(variables, data.images[rows], data.labels[rows], mask, scoring=scoring)
 
     def evaluate(
-        variables: state.Variables, data: OnDevices, predicted: list[np.ndarray] | None = None
+        variables: state.Variables,
+        data: OnDevices,
+        predicted: list[np.ndarray] | None = None,
+        scores: list[np.ndarray] | None = None,
     ) -> dict[str, Any]:
+        how = {"scoring": True} if scores is not None else {}
         if isinstance(data, Stream):
             calls = (
-                partial(shown, variables, *batch)
+                partial(shown, variables, *batch, **how)
                 for batch in feed.passing(setup.execution, data, batch_size, mesh)
             )
         else:
             starts = range(0, len(data), batch_size)
-            calls = (partial(gathered, variables, data, np.int32(at)) for at in starts)
+            calls = (partial(gathered, variables, data, np.int32(at), **how) for at in starts)
         parts = one_ahead(calls)
+        said = [each[0] if scores is not None else each for _, each in parts]
         if predicted is not None:
-            found = np.concatenate(jax.device_get([each for _, each in parts]))
-            predicted.append(found[: len(data)])
+            predicted.append(np.concatenate(jax.device_get(said))[: len(data)])
+        if scores is not None:
+            found = np.concatenate(jax.device_get([each[1] for _, each in parts]))
+            scores.append(found[: len(data)])
         return setup.task.means([sums for sums, _ in parts])
 
     return evaluate

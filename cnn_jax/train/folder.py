@@ -44,11 +44,11 @@ class Record:
     profile: Path | None = None
     run: str | None = None
 
-    def save(self, step: int, state: Any, seconds: float, measured: dict[str, Any] | None) -> None:
-        """Start saving a state; ``measured`` are the validation's metrics, where there are any."""
+    def save(self, step: int, state: Any, seconds: float, merit: float | None) -> None:
+        """Start saving a state; ``merit`` is what the best one has most of, where it is known."""
         if self.checkpoints is not None:
             notes = {"seconds": seconds, "logs": self.log.marks(), "run": self.run}
-            self.checkpoints.save(step, state, notes, measured)
+            self.checkpoints.save(step, state, notes, merit)
 
     def check_finite(self, bad_step: int) -> None:
         """Raise ``DivergedError`` if numbers were not finite at a step, which is -1 otherwise."""

@@ -8,25 +8,39 @@ import numpy as np
 
 from cnn_jax.data.dataset import TEST, TRAIN, VALIDATION
 from cnn_jax.data.parts import Part, Stream
+from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train import sharding
 from cnn_jax.train.evaluation import OnDevices, evaluation, on_devices
 from cnn_jax.train.logging import EMA
-from cnn_jax.train.setup import Setup
+from cnn_jax.train.setup import Setup, numbers
 from cnn_jax.train.state import TrainState
 from cnn_jax.train.strategies import Strategy
 
 
 def applied(
-    made: Setup, state: Any, part: Part | Stream, predicted: list[np.ndarray] | None = None
+    made: Setup,
+    state: Any,
+    part: Part | Stream,
+    predicted: list[np.ndarray] | None = None,
+    scores: list[np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """Return the metrics of a network, a state or its variables, on a part.
 
-    The predictions of its examples are put into ``predicted``.
+    The predictions of its examples are put into ``predicted``, their scores into ``scores``.
+
+    Raises:
+        BadInputError: there is no network, but a step of one's own.
     """
+    if made.module is None:
+        raise BadInputError("Trainer: a step of one's own names no network to evaluate")
     mesh = sharding.make_mesh()
     variables = state if isinstance(state, Mapping) else state.variables
-    alike = jax.device_put(variables, sharding.replicated(mesh))
-    return evaluation(made, mesh)(alike, on_devices(part, mesh), predicted)
+    with numbers(made.preprocessing.dtype):
+        alike = jax.device_put(variables, sharding.replicated(mesh))
+        measured = evaluation(made, mesh)(alike, on_devices(part, mesh), predicted, scores)
+    if scores is None or not hasattr(made.task, "of_scores"):
+        return measured
+    return measured | made.task.of_scores(scores[-1], part.labels)
 
 
 class Measurements:
@@ -72,7 +86,8 @@ class Measurements:
         if name not in self._parts or self._setup.own is not None:
             return {}
         part = self._parts[name]
-        measured = {name: self._strategy.evaluate(now.variables, part, predicted)}
+        lists = () if predicted is None else (predicted,)
+        measured = {name: self._strategy.evaluate(now.variables, part, *lists)}
         if mean := now.averaged:
             measured[name + EMA] = self._strategy.evaluate(mean, part)
         return measured

@@ -1,6 +1,7 @@
-"""Optimizers from optax, by name."""
+"""The optimizer of a run: clipping, decay, a rule, and what scales its updates."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -8,32 +9,12 @@ import jax.numpy as jnp
 import optax
 from optax import contrib
 
-from cnn_jax.registry import check_choice
 from cnn_jax.runtime import ranges
+from cnn_jax.train.rules import find, kernels
 from cnn_jax.train.schedules import Schedule
 
-OPTIMIZERS = (
-    "sgd",
-    "nesterov",
-    "adam",
-    "adamw",
-    "rmsprop",
-    "lars",
-    "lamb",
-    "muon",
-    "sam",
-)
-DECAY_APART = ("adamw", "lars", "lamb", "muon")  # these take weight decay themselves
 WARM_ERROR_FACTOR = 0.1  # He et al. 2015, section 4.2: 0.01 before 0.1
-TRUST = 0.001  # You et al. 2017, section 5
 SAM_RADIUS = 0.05  # Foret et al. 2020, section 3.1
-
-
-def kernels(params: optax.Params) -> optax.Params:
-    """Return which parameters are kernels, the ones that decay: not biases, scales, offsets."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: getattr(path[-1], "key", None) == "kernel", params
-    )
 
 
 def make_optimizer(
@@ -45,6 +26,7 @@ def make_optimizer(
     clip: Annotated[float, ranges.above(0)] | None = None,
     warmup_error: Annotated[float, ranges.inside(0, 1)] | None = None,
     factors: Mapping[tuple[str, ...], float] | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> optax.GradientTransformationExtraArgs:
     """Return the optimizer ``name``.
 
@@ -54,8 +36,10 @@ def make_optimizer(
     Args:
         name: sgd, nesterov (with ``momentum``), adam, adamw, rmsprop (with ``momentum``), lars
             (You et al. 2017), lamb (You et al. 2019), muon (Jordan 2024: kernels as matrices
-            [field x in, out], the rest by Adam) or sam (Foret et al. 2020: sgd by the gradient
-            0.05 uphill, twice the work a step).
+            [field x in, out], the rest by Adam), sam (Foret et al. 2020: sgd by the gradient
+            0.05 uphill, twice the work a step); any other factory of optax or optax.contrib whose
+            first parameter is a learning rate; or a registered one, called with the schedule and
+            the options.
         schedule: step -> learning rate.
         momentum: of those that have it.
         weight_decay: on kernels only. Added to the gradient (L2 regularisation, as in He et al.
@@ -63,11 +47,11 @@ def make_optimizer(
         clip: bound of the gradient's global norm, before anything else.
         warmup_error: see ``until_error``.
         factors: of the learning rate, by the parameter's path; 1 if None.
+        options: further arguments of the factory, such as Adam's ``b1``.
 
     Raises:
-        BadInputError: an unknown name, or a value outside its range.
+        BadInputError: an unknown name or option, or a value outside its range.
     """
-    check_choice("optim.name", name, OPTIMIZERS)
     values = {
         "momentum": momentum,
         "weight_decay": weight_decay,
@@ -76,9 +60,10 @@ def make_optimizer(
     }
     ranges.check_all("optim", values, ranges.declared(make_optimizer))
     steps: list[Any] = [optax.clip_by_global_norm(clip)] if clip is not None else []
-    if weight_decay and name not in DECAY_APART:
+    rule = find(name)
+    if weight_decay and not rule.decays:
         steps.append(optax.add_decayed_weights(weight_decay, mask=kernels))
-    steps.append(_rule(name, schedule, momentum, weight_decay))
+    steps.append(rule.made(schedule, momentum, weight_decay, options))
     if name == "sam":
         steps = [_uphill(optax.chain(*steps))]
     if factors is not None:
@@ -97,73 +82,6 @@ def _uphill(rule: Any) -> optax.GradientTransformationExtraArgs:
         return sam.update(updates, state, params, grad_fn=extra["grad_fn"])
 
     return optax.GradientTransformationExtraArgs(sam.init, update)
-
-
-def _rule(name: str, schedule: Any, momentum: float, weight_decay: float) -> Any:
-    if name in ("sgd", "nesterov", "sam"):
-        return optax.sgd(schedule, momentum or None, nesterov=name == "nesterov")
-    if name == "adam":
-        return optax.adam(schedule)
-    if name == "adamw":
-        return optax.adamw(schedule, weight_decay=weight_decay, mask=kernels)
-    if name == "rmsprop":
-        return optax.rmsprop(schedule, momentum=momentum or None)
-    if name == "lars":
-        rate = optax.scale_by_learning_rate(schedule)
-        return optax.chain(_by_trust_ratio(weight_decay), rate, optax.trace(momentum))
-    if name == "lamb":
-        return optax.lamb(schedule, weight_decay=weight_decay, mask=kernels)
-    # contrib.muon has one switch for Nesterov's momentum in both of its rules, and its Adam would
-    # be Nadam; so it gets the matrices alone.
-    muon = contrib.muon(
-        schedule,
-        beta=momentum,
-        weight_decay=weight_decay,
-        muon_weight_dimension_numbers=_matrices,
-    )
-    return optax.partition({"muon": muon, "adam": optax.adam(schedule)}, _muon_or_adam)
-
-
-def _by_trust_ratio(decay: float) -> optax.GradientTransformation:
-    """Return LARS's local rates on kernels, weight decay included (You et al. 2017, eq. 6).
-
-    A kernel w of gradient g goes by ``TRUST |w| / (|g| + decay |w|) (g + decay w)``. Biases and
-    BatchNorm's parameters neither decay nor are rescaled (section 4), nor is a kernel of zeros,
-    which the rule would leave there. (``optax.lars`` divides by ``|g + decay w|`` instead.)
-    """
-
-    def scaled(is_kernel: bool, gradient: jax.Array, kernel: jax.Array) -> jax.Array:
-        if not is_kernel:
-            return gradient
-        norm, slope = jnp.linalg.norm(kernel.ravel()), jnp.linalg.norm(gradient.ravel())
-        divisor = slope + decay * norm
-        movable = (norm > 0) & (divisor > 0)
-        ratio = jnp.where(movable, TRUST * norm / jnp.where(movable, divisor, 1), 1)
-        return ratio * (gradient + decay * kernel)
-
-    def update(updates: optax.Updates, params: optax.Params | None) -> optax.Updates:
-        assert params is not None
-        return jax.tree.map(scaled, kernels(params), updates, params)
-
-    return optax.stateless(update)
-
-
-def _muon_or_adam(params: optax.Params) -> optax.Params:
-    """Return which rule moves each parameter: muon the kernels with at least two axes."""
-
-    def rule(leaf: jax.Array, is_kernel: bool) -> str:
-        return "muon" if is_kernel and leaf.ndim >= 2 else "adam"
-
-    return jax.tree.map(rule, params, kernels(params))
-
-
-def _matrices(params: optax.Params) -> optax.Params:
-    """Return how muon is to see each kernel: as [all but the last, last]."""
-
-    def see(leaf: jax.Array) -> contrib.MuonDimensionNumbers:
-        return contrib.MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
-
-    return jax.tree.map(see, params)
 
 
 def by_path(factors: Mapping[tuple[str, ...], float]) -> optax.GradientTransformation:

@@ -1,20 +1,25 @@
 """Learning-rate schedules from optax, by name."""
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import jax
 import optax
 
-from cnn_jax.registry import check_choice
+from cnn_jax.registry import check_choice, is_known, table
 from cnn_jax.runtime import ranges
-from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError, first_line
 
 Schedule = Callable[[jax.typing.ArrayLike], jax.typing.ArrayLike]
 
-SCHEDULES = ("constant", "cosine", "step", "onecycle")
+# A registered one is a function of any of learning_rate, total_steps, warmup, milestones and factor
+# that returns step -> learning rate; None for the project's own.
+SCHEDULES: dict[str, Any] = table(
+    "schedule", dict.fromkeys(("constant", "cosine", "step", "onecycle"))
+)
 
 MOST_STEPS = 2**31 - 1  # steps are counted in int32
 
@@ -36,7 +41,7 @@ def make_schedule(
         name: 'constant'; 'cosine', to zero at ``total_steps`` (Loshchilov & Hutter 2016,
             eq. 5, without restarts); 'step', multiplied by ``factor`` at each of ``milestones``;
             'onecycle', a cosine from 1/25 of the highest rate up to it at 30 % of the steps and
-            down to a ten-thousandth of the first (Smith & Topin 2017).
+            down to a ten-thousandth of the first (Smith & Topin 2017); or a registered one.
         learning_rate: the highest rate.
         total_steps: steps of the run, warm-up included.
         warmup: steps until the highest rate is reached.
@@ -47,7 +52,7 @@ def make_schedule(
         BadInputError: an unknown name, a value outside its range, 'step' without milestones,
             'onecycle' with warm-up.
     """
-    check_choice("optim.schedule", name, SCHEDULES)
+    _check_name(name)
     values = {
         "learning_rate": learning_rate,
         "total_steps": total_steps,
@@ -56,6 +61,8 @@ def make_schedule(
         "factor": factor,
     }
     ranges.check_all("optim", values, ranges.declared(make_schedule))
+    if SCHEDULES[name] is not None:
+        return _registered(name, values)
     if name == "onecycle":
         if warmup:
             raise BadInputError(
@@ -77,6 +84,26 @@ def make_schedule(
     # Step 0 takes the first of the equal increments: a rate of zero would waste it.
     rise = optax.linear_schedule(learning_rate / warmup, learning_rate, max(warmup - 1, 1))
     return optax.join_schedules([rise, after], [warmup])
+
+
+def _check_name(name: str) -> None:
+    if not is_known("schedule", name):
+        check_choice("optim.schedule", name, SCHEDULES)
+
+
+def _registered(name: str, values: dict[str, Any]) -> Schedule:
+    made = SCHEDULES[name]
+    takes = inspect.signature(made).parameters
+    try:
+        schedule = made(**{key: value for key, value in values.items() if key in takes})
+    except (TypeError, ValueError) as error:
+        raise BadInputError(f"optim.schedule: {name!r}: {first_line(error)}") from None
+    if not callable(schedule):
+        raise BadInputError(
+            f"optim.schedule: {name!r} returns a {type(schedule).__name__}, not a function of the "
+            "step"
+        )
+    return cast(Schedule, schedule)
 
 
 def steps_of(epochs: float, examples: int, batch_size: int) -> int:

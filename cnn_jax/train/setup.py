@@ -128,6 +128,13 @@ class Setup:
         """Return metrics by name, of what steps or evaluations summed up."""
         return Totals.means(parts) if self.own is not None else self.task.means(parts)
 
+    def merit(self, measured: Mapping[str, Any]) -> float | None:
+        """Return what the best checkpoint has most of, by the task's word; None if unmeasured."""
+        found = measured.get(getattr(self.task, "best", "accuracy"))
+        if found is None:
+            return None
+        return -float(found) if getattr(self.task, "least_is_best", False) else float(found)
+
     def trained(self, state: Any) -> Any:
         """Return what of a state has to be finite: the network, or all of one's own state."""
         return state.variables if self.own is None else state.own
@@ -265,10 +272,14 @@ def _classification(module: nn.Module, shape: tuple[int, ...], dtype: Any) -> Cl
 
 
 def check_classes(setup: Setup, parts: Mapping[str, Part | Stream]) -> None:
-    """Raise ``BadInputError`` for a label that the task has no class for."""
-    if isinstance(setup.task, Classification):
-        for name, part in parts.items():
-            check_labels(part.labels, setup.task.classes, f"the {name} part of the data")
+    """Raise ``BadInputError`` for labels that the task has no use for."""
+    for name, part in parts.items():
+        what = f"the {name} part of the data"
+        task: Any = setup.task
+        if hasattr(task, "check_labels"):
+            task.check_labels(part.labels, what)
+        elif isinstance(task, Classification):
+            check_labels(part.labels, task.classes, what)
 
 
 def steps_in_all(steps: int | None, epochs: float | None, examples: int, batch_size: int) -> int:

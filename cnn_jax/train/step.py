@@ -5,6 +5,7 @@ and bias are among them work as in inference, and their statistics stay, but dro
 everywhere. The optimizer's state may be that of more parameters than the step trains.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +16,9 @@ import optax
 from flax import traverse_util
 
 from cnn_jax.nn.calling import mode
-from cnn_jax.nn.context import Cut, cut
+from cnn_jax.nn.context import Cut, cut, example_keys
 from cnn_jax.runtime import random_keys
+from cnn_jax.runtime.random_keys import Purpose
 from cnn_jax.tasks.task import Batch, Task
 from cnn_jax.train.partial import Paths, merge, narrow, select, widen
 from cnn_jax.train.state import TrainState, Variables
@@ -52,18 +54,18 @@ def make_train_step(
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Any]:
         params = state.variables["params"]
         rest = {name: value for name, value in state.variables.items() if name != "params"}
-        stream = random_keys.stream(seed, random_keys.Purpose.DROPOUT)
+        stream = random_keys.stream(seed, Purpose.DROPOUT)
         dropout = jax.random.fold_in(stream, state.step)
 
         def loss_fn(learned: Any, rest: Any, part: Batch, positions: jax.Array):
+            whole = {"params": merge(params, learned), **rest}
             with cut(Cut(positions, stat_batch, axis, trained)):
-                outputs, updated = module.apply(
-                    {"params": merge(params, learned), **rest},
-                    part["image"],
-                    rngs={"dropout": dropout},
-                    mutable=list(rest),
-                    **training,
-                )
+                if hasattr(task, "forward"):
+                    extra = jax.random.fold_in(random_keys.stream(seed, Purpose.TASK), state.step)
+                    outputs, updated = _forward(module, task, whole, part, dropout, extra)
+                else:
+                    how = {"rngs": {"dropout": dropout}, "mutable": list(rest)} | training
+                    outputs, updated = module.apply(whole, part["image"], **how)
             losses = task.loss(outputs, part)
             return jnp.mean(losses), (updated, task.metrics(outputs, part, train=True))
 
@@ -82,6 +84,35 @@ def make_train_step(
         return _after(state, learned, updated, opt_state, loss, measured, ema, trained), measured
 
     return step
+
+
+def _forward(
+    module: nn.Module, task: Any, variables: Any, batch: Batch, dropout: jax.Array, extra: jax.Array
+) -> tuple[Any, Any]:
+    """Return what a task's ``forward`` makes of a batch, and the collections but params, updated.
+
+    It gets a key for each example, made of ``extra``. Its first call of the network draws by the
+    key ``dropout``, later ones by keys made of it.
+    """
+    calls = itertools.count()
+    rest = {name: value for name, value in variables.items() if name != "params"}
+    updated = rest
+
+    def apply(images: jax.Array) -> Any:
+        nonlocal updated
+        again = next(calls)
+        outputs, updated = module.apply(
+            {"params": variables["params"], **updated},
+            images,
+            rngs={"dropout": jax.random.fold_in(dropout, again) if again else dropout},
+            mutable=list(rest),
+            **mode(module, train=True),
+        )
+        return outputs
+
+    keys = example_keys(extra, len(batch["image"]))
+    outputs = task.forward(apply, batch | {"keys": keys})
+    return outputs, updated
 
 
 def _positions(examples: int, axis: str | None) -> jax.Array:
@@ -209,18 +240,19 @@ def _parts(x: jax.Array, count: int) -> jax.Array:
     return jnp.swapaxes(x.reshape(x.shape[0] // count, count, *x.shape[1:]), 0, 1)
 
 
-def make_eval_step(
-    module: nn.Module, task: Task
-) -> Callable[[Variables, Batch], tuple[Any, jax.Array]]:
+def make_eval_step(module: nn.Module, task: Any) -> Callable[..., tuple[Any, Any]]:
     """Return the evaluation of a batch: the task's sums over what its mask lets through.
 
-    And its predictions of all of them, classes int32 ``[N]`` for a classification.
+    And its predictions of all of them, classes int32 ``[N]`` for a classification; of the step that
+    ``scoring`` asks for, a pair of these and the task's scores ``[N, ...]``.
     """
     inference = mode(module, train=False)
 
-    def step(variables: Variables, batch: Batch) -> tuple[Any, jax.Array]:
+    def step(variables: Variables, batch: Batch, scoring: bool = False) -> tuple[Any, Any]:
         outputs = module.apply(variables, batch["image"], **inference)
-        return task.metrics(outputs, batch, train=False), task.predictions(outputs)
+        said = task.predictions(outputs)
+        said = (said, task.scores(outputs)) if scoring else said
+        return task.metrics(outputs, batch, train=False), said
 
     return step
 

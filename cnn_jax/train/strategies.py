@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
 from cnn_jax.data.parts import Stream
@@ -75,11 +74,9 @@ class Strategy:
         drawn = random_keys.argument(seed), given
         return compilation.hurried(self._draw, *drawn)(*drawn)
 
-    def evaluate(
-        self, variables: Variables, data: OnDevices, predicted: list[np.ndarray] | None = None
-    ) -> dict[str, Any]:
+    def evaluate(self, variables: Variables, data: OnDevices, *lists: Any) -> dict[str, Any]:
         """Return the metrics of a part; see ``evaluation``."""
-        return self._evaluate(variables, data, predicted)
+        return self._evaluate(variables, data, *lists)
 
     def estimate(self, variables: Variables, data: OnDevices, seed: int) -> Variables:
         """Return the variables with BatchNorm's statistics estimated anew; see ``estimation``."""

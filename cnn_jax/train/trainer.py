@@ -1,8 +1,7 @@
 """The one place where a network is trained: from objects to the gradient, read downwards.
 
 ``Trainer.fit`` reads the data and opens the folder; ``_Run.train`` is the loop; ``run`` in
-dispatch.py hands batches to a compiled program, which calls the step of step.py, which calls the
-network.
+dispatch.py hands batches to a compiled program, which calls step.py's, which calls the network.
 """
 
 import contextlib
@@ -20,9 +19,8 @@ import optax
 
 from cnn_jax.data.dataset import TEST, TRAIN, Dataset
 from cnn_jax.data.sources import coerce
-from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.tasks import Task
-from cnn_jax.train import objects, setup
+from cnn_jax.train import foreign, objects, setup
 from cnn_jax.train.checks import check_batch, check_trainer
 from cnn_jax.train.clock import COMPILE, COMPUTE, Clock
 from cnn_jax.train.evaluation import on_devices
@@ -142,32 +140,37 @@ class Trainer:
                     speed = record.log.images_per_second
                 return folder.end(run.fitted(metrics, stopped, speed), record, len(data.train))
 
-    def evaluate(self, state: Any, data: Any, *, batch_size: int = 128) -> dict[str, Any]:
+    def evaluate(
+        self,
+        state: Any,
+        data: Any,
+        *,
+        batch_size: int = 128,
+        predicted: list[np.ndarray] | None = None,
+        scores: list[np.ndarray] | None = None,
+    ) -> dict[str, Any]:
         """Return the metrics of a network on data, each example counted once.
 
         Args:
             state: of a run, or the network's variables.
             data: arrays (images, labels), or what ``fit`` takes, of which the test part counts.
             batch_size: examples at a time, over all devices.
+            predicted: a list that the examples' predictions ``[N]`` are put into.
+            scores: likewise for scores ``[N, ...]``; brings the metrics that need all of them.
         """
-        part = coerce.test_part(data)
-        return self._applied(state, part, batch_size, None)
+        made = self._applying(part := coerce.test_part(data), batch_size)
+        setup.check_classes(made, {"given": part})
+        return applied(made, state, part, predicted, scores)
 
     def predict(self, state: Any, images: Any, *, batch_size: int = 128) -> np.ndarray:
         """Return what a network says of images ``[N, H, W, C]``, such as classes int32 ``[N]``."""
-        found: list[np.ndarray] = []
-        part = coerce.part((images, np.zeros(len(images), np.int32)), "given")
-        self._applied(state, part, batch_size, found)
-        return found[0]
+        part, said = coerce.part((images, np.zeros(len(images), np.int32)), "given"), []
+        applied(self._applying(part, batch_size), state, part, said)
+        return said[0]
 
-    def _applied(self, state: Any, part: Any, batch_size: int, found: Any) -> dict[str, Any]:
-        if self.module is None:
-            raise BadInputError("Trainer: a step of one's own names no network to evaluate")
+    def _applying(self, part: Any, batch_size: int) -> Setup:
         with setup.numbers(self.dtype):
-            made = setup.of(self, part, self.constants, batch_size=batch_size, total=1)
-            if found is None:
-                setup.check_classes(made, {"given": part})
-            return applied(made, state, part, found)
+            return setup.of(self, part, self.constants, batch_size=batch_size, total=1)
 
     def setup(
         self,
@@ -182,6 +185,7 @@ class Trainer:
         self.constants = (self.mean, self.std) if self.mean is not None else coerce.constants(data)
         made = setup.of(self, data.train, self.constants, batch_size=batch_size, total=total)
         setup.check_classes(made, data.parts)
+        foreign.check(made)
         made.preprocessing.training_batch()  # tells of a wrong transform before all writing
         return made
 
@@ -264,8 +268,8 @@ class _Run:
         self._seconds = self._record.seconds + self._clock.total()
         if saving := events.due(step, events.checkpoint) or stopping:
             self._record.check_finite(-1 if self._finite(self._setup.trained(now)) else step)
-            measured = next(iter(lines.values()), None)
-            self._record.save(step, now, self._seconds, measured)
+            line = next(iter(lines.values()), {})
+            self._record.save(step, now, self._seconds, self._setup.merit(line))
         if evaluating or saving:
             log.pause()
         return state

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn_jax import models
+from cnn_jax.nn.calling import mode
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.transfer import transform_input
 from cnn_jax.transfer.state_dict import read_state_dict
@@ -89,7 +90,7 @@ def convert(
     module, channels = _module(name, tensors, layout, source, fields)
     images = jax.ShapeDtypeStruct((1, layout.size, layout.size, channels), jnp.float32)
     expected = jax.eval_shape(
-        lambda key, x: module.init(key, x, train=False), jax.random.key(0), images
+        lambda key, x: module.init(key, x, **mode(module, train=False)), jax.random.key(0), images
     )
     leaves = cast(dict[Path, Any], flax.traverse_util.flatten_dict(expected))
     keys = {path: _key(layout, path) for path in leaves}

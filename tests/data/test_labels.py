@@ -31,7 +31,8 @@ def three(parts: dict[str, Part | Stream]) -> Dataset:
 BAD = [
     (np.array([0, 1.0]), "type float64 and the shape"),
     (np.array([True, False]), "type bool"),
-    (np.array([[0], [1]]), r"shape \[2, 1\]; a label is an integer, one an example"),
+    (np.array([["0"], ["1"]]), r"targets of the type <U1 and the shape \[2, 1\]"),
+    (np.array([[0.5], [np.nan]]), "targets are finite numbers, an entry for each example"),
     (np.array([-1, -1]), r"has no labels \(2 of 2 are -1\)"),
     (np.array([0, -1, 1]), r"lacks some of its labels \(1 of 3 are -1\)"),
     (np.array([0, -2, 1]), r"outside 0\.\.\d+: 1 of 3, such as -2"),

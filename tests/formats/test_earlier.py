@@ -19,7 +19,7 @@ from cnn_jax.data import sources
 from cnn_jax.data.parts import Part
 from cnn_jax.data.reading import Wanted
 from cnn_jax.runs import workdir
-from cnn_jax.runs.run import evaluate_run
+from cnn_jax.runs.evaluate import evaluate_run
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train.logging import read_metrics
 from tests.formats.learning_rate import study

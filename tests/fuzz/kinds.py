@@ -24,8 +24,8 @@ from cnn_jax.data.reading import Wanted
 from cnn_jax.deploy.export import export_run, load_exported
 from cnn_jax.deploy.predict import predict
 from cnn_jax.runs import workdir
+from cnn_jax.runs.evaluate import evaluate_run
 from cnn_jax.runs.experiment import complete
-from cnn_jax.runs.run import evaluate_run
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train.folder import CURVES
 from cnn_jax.train.logging import read_metrics

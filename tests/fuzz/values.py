@@ -106,7 +106,7 @@ def wild(rng: np.random.Generator, name: str, default: Any, folder: Path) -> Any
 
 def _transforms(rng: np.random.Generator, *, wildly: bool) -> dict[str, dict[str, Any]]:
     """Return some transforms with arguments near their defaults, or with any."""
-    known = augment.TRANSFORMS | augment.MIXES
+    known = augment.TRANSFORMS
     steps = {}
     for name in rng.choice([*known], size=int(rng.integers(1, 3)), replace=False):
         parameters = inspect.signature(known[str(name)]).parameters.values()

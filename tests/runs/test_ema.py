@@ -18,8 +18,8 @@ from cnn_jax import config as configs
 from cnn_jax.commands import main
 from cnn_jax.data.order import permutation
 from cnn_jax.runs import workdir
+from cnn_jax.runs.evaluate import evaluate_run
 from cnn_jax.runs.experiment import assemble, complete
-from cnn_jax.runs.run import evaluate_run
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train import sharding
 from cnn_jax.train.checkpoint import Checkpoints

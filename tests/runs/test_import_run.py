@@ -11,7 +11,7 @@ import safetensors.numpy
 import cnn_jax
 from cnn_jax import models
 from cnn_jax.commands import main
-from cnn_jax.runs.run import evaluate_run
+from cnn_jax.runs.evaluate import evaluate_run
 from cnn_jax.transfer.torch_names import naming
 from tests.fixtures import write_images
 

@@ -14,8 +14,8 @@ from cnn_jax.data import sources
 from cnn_jax.data.parts import Part
 from cnn_jax.data.split import stratified
 from cnn_jax.runs import workdir
+from cnn_jax.runs.evaluate import evaluate_run
 from cnn_jax.runs.experiment import load_config
-from cnn_jax.runs.run import evaluate_run
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train.logging import RunLog, read_metrics
 from cnn_jax.train.stopping import DivergedError, StoppedError

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 import cnn_jax
+from cnn_jax.runs.evaluate import evaluate_run
 from cnn_jax.runs.experiment import assemble, load_config
-from cnn_jax.runs.run import evaluate_run
 from cnn_jax.train.logging import RunLog, read_metrics
 from cnn_jax.train.stopping import StoppedError
 from tests.fixtures import write_images

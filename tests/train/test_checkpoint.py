@@ -56,8 +56,7 @@ def test_the_latest_and_the_best_are_kept(tmp_path):
     accuracies = {1: 0.5, 2: 0.9, 3: 0.7, 4: None, 5: 0.8}
     with Checkpoints(tmp_path, keep=1) as kept:
         for step, accuracy in accuracies.items():
-            metrics = None if accuracy is None else {"accuracy": accuracy, "loss": 1.0}
-            kept.save(step, make_state(step), {}, metrics)
+            kept.save(step, make_state(step), {}, accuracy)
     with Checkpoints(tmp_path, keep=1) as kept:
         for step in (2, 5):
             network = kept.restore_network(kept.choose(step), make_state(0).variables)
@@ -74,7 +73,7 @@ def save(folder: Path, *steps: int) -> None:
     with Checkpoints(folder, keep=2) as kept:
         kept.restore(make_state(0))
         for step in steps:
-            kept.save(step, make_state(step), {}, {"accuracy": ACCURACIES[step]})
+            kept.save(step, make_state(step), {}, ACCURACIES[step])
 
 
 def steps_in(folder: Path) -> list[int]:
@@ -121,7 +120,7 @@ def test_what_a_kill_left_of_a_save_costs_no_checkpoint(tmp_path):
 def test_without_a_validation_part_nothing_is_the_best(tmp_path):
     with Checkpoints(tmp_path) as kept:
         kept.save(3, make_state(3), {}, None)
-        with pytest.raises(BadInputError, match="no checkpoint has a validation accuracy"):
+        with pytest.raises(BadInputError, match="no checkpoint was validated"):
             kept.choose("best")
 
 

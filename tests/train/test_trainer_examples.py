@@ -7,8 +7,16 @@ import sys
 import time
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
 import pytest
+from sklearn.datasets import load_digits
 
+import cnn_jax
+from cnn_jax import models
+from cnn_jax.runtime import python_file
 from cnn_jax.train.logging import read_metrics
 from tests.fixtures import environment
 
@@ -94,3 +102,35 @@ def code(file: Path) -> list[str]:
 def test_the_examples_are_short():
     assert len(code(EXAMPLES / "digits_from_arrays.py")) <= 12
     assert len((EXAMPLES / "gan.py").read_text().splitlines()) <= 80
+    for name in ("distillation", "two_views"):
+        assert len(code(EXAMPLES / f"{name}.py")) <= 40
+
+
+def test_a_student_learns_the_teachers_answers():
+    made = python_file.load(EXAMPLES / "distillation.py")
+    images, labels = digits(128)
+
+    def teacher(x):
+        return 9.0 * jax.nn.one_hot(jnp.zeros(len(x), jnp.int32), 10)  # says 0 of everything
+
+    task = made.Distillation(10, teacher=teacher)
+    module = models.create("mlp", num_classes=10)
+    trainer = cnn_jax.Trainer(module, optimizer=optax.adam(3e-3), task=task)
+    run = trainer.fit((images, labels), steps=60, batch_size=64)
+    assert np.mean(trainer.predict(run.state, images) == 0) > 0.9
+
+
+def test_two_views_use_images_without_labels():
+    made = python_file.load(EXAMPLES / "two_views.py")
+    images, labels = digits(128)
+    labels[32:] = made.UNKNOWN
+    module = models.create("mlp", num_classes=10)
+    trainer = cnn_jax.Trainer(module, optimizer=optax.adam(3e-3), task=made.TwoViews(10))
+    run = trainer.fit((images, labels), steps=60, batch_size=64)
+    found = trainer.evaluate(run.state, (images[:32], labels[:32]))
+    assert found["accuracy"] > 0.9
+
+
+def digits(count):
+    pixels, labels = load_digits(return_X_y=True)
+    return (pixels[:count] / 8 - 1).reshape(-1, 8, 8, 1).astype(np.float32), labels[:count]

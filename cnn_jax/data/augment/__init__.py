@@ -15,29 +15,34 @@ import numpy as np
 
 from cnn_jax.data.augment import colour, erase, mix, randaugment, spatial
 from cnn_jax.data.augment.arguments import Pixels
-from cnn_jax.registry import look_up
+from cnn_jax.registry import look_up, table
 from cnn_jax.runtime import ranges
 from cnn_jax.runtime.errors import BadInputError, first_line
 
-# (key, image, ...) -> image
-TRANSFORMS: dict[str, Callable[..., jax.Array]] = {
-    "flip": spatial.flip,
-    "pad_crop": spatial.pad_crop,
-    "random_resized_crop": spatial.random_resized_crop,
-    "rotation": spatial.rotation,
-    "scale": spatial.scale,
-    "translation": spatial.translation,
-    "brightness": colour.brightness,
-    "contrast": colour.contrast,
-    "colour_jitter": colour.colour_jitter,
-    "noise": colour.noise,
-    "cutout": erase.cutout,
-    "random_erasing": erase.random_erasing,
-    "randaugment": randaugment.randaugment,
-}
+# (key, image, ...) -> image, or what mixes examples: (the batch's key, each example's, images,
+# targets, ...) -> (images, targets)
+TRANSFORMS: dict[str, Callable[..., Any]] = table(
+    "transform",
+    {
+        "flip": spatial.flip,
+        "pad_crop": spatial.pad_crop,
+        "random_resized_crop": spatial.random_resized_crop,
+        "rotation": spatial.rotation,
+        "scale": spatial.scale,
+        "translation": spatial.translation,
+        "brightness": colour.brightness,
+        "contrast": colour.contrast,
+        "colour_jitter": colour.colour_jitter,
+        "noise": colour.noise,
+        "cutout": erase.cutout,
+        "random_erasing": erase.random_erasing,
+        "randaugment": randaugment.randaugment,
+        "mixup": mix.mixup,
+        "cutmix": mix.cutmix,
+    },
+)
 
-# (the batch's key, each example's, images, targets, ...) -> (images, targets)
-MIXES: dict[str, Callable[..., mix.Mixed]] = {"mixup": mix.mixup, "cutmix": mix.cutmix}
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 # The place of no example: its key is the batch's.
 WHOLE_BATCH = 2**32 - 1
@@ -46,6 +51,12 @@ WHOLE_BATCH = 2**32 - 1
 Augmentation = Callable[
     [jax.Array, jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array | None]
 ]
+
+
+def mixes(name: str) -> bool:
+    """Return whether a transform mixes the examples of a batch."""
+    kinds = [each.kind for each in inspect.signature(TRANSFORMS[name]).parameters.values()]
+    return sum(kind in _POSITIONAL for kind in kinds) == 4
 
 
 def pipeline(
@@ -83,14 +94,17 @@ def pipeline(
         images = images.astype(jnp.float32)
         own = jax.vmap(jax.random.fold_in, (None, 0))(key, places)
         batch = jax.random.fold_in(key, WHOLE_BATCH)
-        mixing = any(name in MIXES for name in steps)
-        targets = jax.nn.one_hot(labels, classes) if mixing else None
+        mixing = any(mixes(name) for name in steps)
+        targets = None
+        if mixing:
+            several = labels.ndim > 1
+            targets = labels.astype(jnp.float32) if several else jax.nn.one_hot(labels, classes)
         for place, (name, arguments) in enumerate(steps.items()):
             if name in done:
                 continue
             keys = jax.vmap(jax.random.fold_in, (0, None))(own, place)
-            if name in MIXES:
-                mixed = functools.partial(MIXES[name], **arguments)
+            if mixes(name):
+                mixed = functools.partial(TRANSFORMS[name], **arguments)
                 if axis is not None:
                     mixed = functools.partial(_over_shares, mixed, axis)
                 images, targets = mixed(jax.random.fold_in(batch, place), keys, images, targets)
@@ -125,7 +139,7 @@ def checked(
     """
     made = {}
     for name, arguments in steps.items():
-        transform = look_up({**TRANSFORMS, **MIXES}, name, "data.augment: unknown transform")
+        transform = look_up(TRANSFORMS, name, "data.augment: unknown transform")
         if not isinstance(arguments, Mapping):
             raise BadInputError(
                 f"data.augment.{name} is {arguments!r}; it has to be a dict of arguments, such "
@@ -163,14 +177,19 @@ def _plain(value: Any) -> Any:
 
 def _trace(name: str, arguments: Mapping[str, Any], shape: tuple[int, ...], classes: int) -> None:
     """Raise ``BadInputError`` for a transform that cannot work on such images."""
-    known = {**TRANSFORMS, **MIXES}
     key = jax.random.key(0)
     image = jax.ShapeDtypeStruct(shape, jnp.float32)
     batch = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
     targets = jax.ShapeDtypeStruct((2, classes), jnp.float32)
-    inputs = (key, jax.random.split(key), batch, targets) if name in MIXES else (key, image)
+    inputs = (key, jax.random.split(key), batch, targets) if mixes(name) else (key, image)
     try:
-        jax.eval_shape(functools.partial(known[name], **arguments), *inputs)
+        made = jax.eval_shape(functools.partial(TRANSFORMS[name], **arguments), *inputs)
     except (TypeError, ValueError, OverflowError) as error:
         line = first_line(error)
         raise BadInputError(f"data.augment.{name} cannot take {dict(arguments)}: {line}") from None
+    wanted = (batch, targets) if mixes(name) else image
+    returned, taken = (jax.tree.map(lambda x: x.shape, tree) for tree in (made, wanted))
+    if returned != taken:
+        raise BadInputError(
+            f"data.augment.{name} returns {returned} for {taken}; a transform keeps shapes"
+        )

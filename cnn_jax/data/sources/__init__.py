@@ -6,6 +6,7 @@ reads without TensorFlow.
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,14 +17,17 @@ from cnn_jax.data.prepare.builders import Builder, Entries
 from cnn_jax.data.prepare.cache import cache_dir
 from cnn_jax.data.prepare.recipe import Recipe, prepare
 from cnn_jax.data.reading import Wanted, read
-from cnn_jax.data.sources import catalogue, folder, official
+from cnn_jax.data.sources import catalogue, folder, official, registered
 from cnn_jax.ops.geometry import pair
-from cnn_jax.registry import nearest
+from cnn_jax.registry import is_known, nearest, table
 from cnn_jax.runtime.errors import BadInputError
 
 SYNTHETIC = "synthetic"
 SYNTHETIC_EXAMPLES = {"train": 2048, "test": 512}
 OWN = ("digits", "folder", *official.SETS)
+# Name -> a ``Dataset``, or a function of the directory (None where none is given) that returns one;
+# None for the project's own.
+REGISTERED: dict[str, Any] = table("dataset", dict.fromkeys((*OWN, SYNTHETIC)))
 
 
 def load(
@@ -37,7 +41,8 @@ def load(
     """Return the data set ``name``, prepared first if it is not and can be.
 
     Args:
-        name: one of ``OWN``, ``synthetic``, or a name of tensorflow-datasets' catalogue.
+        name: one of ``OWN``, ``synthetic``, a registered one, or a name of tensorflow-datasets'
+            catalogue.
         directory: for ``folder`` the images, else where prepared sets are kept; or, for any
             name, a prepared set itself.
         wanted: which part of it, and how.
@@ -50,6 +55,8 @@ def load(
     wanted = wanted or Wanted()
     if name == SYNTHETIC:
         return synthetic(wanted, classes or 1000)
+    if name not in OWN and is_known("dataset", name):
+        return registered.load(name, REGISTERED[name], directory, wanted)
     place = cache.folder(directory, "data.dir") if directory else None
     try:
         return read(_locate(name, place, on_error), name, wanted, classes)
@@ -113,6 +120,8 @@ def prepare_source(name: str, *, archives: str | None = None, directory: str | N
         if given is None:
             raise BadInputError("--data=folder takes the folder of images: --from=DIR")
         return prepare(_of_folder(given, root, "raise"))
+    if name not in (*OWN, SYNTHETIC) and is_known("dataset", name):
+        raise BadInputError(f"--data={name} is registered, and made when it is used: no preparing")
     if name in OWN:
         if given is not None and name not in official.SETS:
             raise BadInputError(f"--data={name} is made of no archives; leave --from out")

@@ -52,8 +52,11 @@ def dataset(
     else:
         held = part(train, "train")
         given = [held, *(each for each in parts.values() if each is not None)]
-        largest = max(int(each.labels.max(initial=0)) for each in given)
-        names = tuple(map(str, range(largest + 1)))
+        if held.labels.ndim > 1:
+            count = held.labels.shape[1]
+        else:
+            count = 1 + max(int(each.labels.max(initial=0)) for each in given)
+        names = tuple(map(str, range(count)))
         found = Dataset(held, parts.get("test"), names, held.image_shape[:2])
     for name, each in parts.items():
         if each is not None and each.image_shape != found.train.image_shape:
@@ -114,7 +117,7 @@ def part(given: Any, name: str) -> Part | Stream:
     Args:
         given: a part, or (images, labels): images ``[N, H, W, C]`` or ``[N, H, W]``, pixels as
             uint8, or floating-point numbers that the network takes as they are; labels are whole
-            numbers ``[N]``, from 0 on.
+            numbers ``[N]``, from 0 on, or targets ``[N, labels]``.
         name: of the part, for messages.
 
     Raises:
@@ -138,6 +141,8 @@ def part(given: Any, name: str) -> Part | Stream:
             f"the {name} images are {images.dtype}{list(np.shape(given[0]))}; they have to be "
             "[N, H, W, C] or [N, H, W], pixels as uint8 or numbers as floats"
         )
+    if labels.ndim == 2 and len(labels) == len(images):
+        return _with_targets(images, labels, name)
     if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
         raise BadInputError(
             f"the {name} labels are {labels.dtype}{list(labels.shape)}; {len(images)} images have "
@@ -148,7 +153,19 @@ def part(given: Any, name: str) -> Part | Stream:
             f"the {name} labels go from {labels.min()} to {labels.max()}; a class is a whole "
             f"number from 0 on, below {CLASSES:,}"
         )
+    return _part(images, labels.astype(np.int32), name)
+
+
+def _with_targets(images: np.ndarray, labels: np.ndarray, name: str) -> Part:
+    """Return examples with several labels each: whole numbers as int32, others as float32."""
+    if labels.dtype.kind not in "biuf":
+        raise BadInputError(f"the {name} targets are {labels.dtype}; they have to be numbers")
+    kind = np.float32 if labels.dtype.kind == "f" else np.int32
+    return _part(images, labels.astype(kind), name)
+
+
+def _part(images: np.ndarray, labels: np.ndarray, name: str) -> Part:
     try:
-        return Part(images, labels.astype(np.int32))
+        return Part(images, labels)
     except BadInputError as error:
         raise BadInputError(f"the {name} data: {error}") from None

@@ -72,7 +72,7 @@ def test_what_was_done_before_keeps_its_place_in_the_order():
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_transform_takes_its_defaults_and_keeps_the_shape(channels):
-    steps = {name: {} for name in (*augment.TRANSFORMS, *augment.MIXES)}
+    steps = {name: {} for name in augment.TRANSFORMS}
     apply = augment.pipeline(steps, (8, 9, channels), 3)
     images = jax.ShapeDtypeStruct((4, 8, 9, channels), jnp.uint8)
     changed, targets = jax.eval_shape(apply, KEY, PLACES, images, LABELS)
@@ -134,12 +134,12 @@ def ends(name: str):
         "operations": ((1, 0), (14, 15), (2, 2.0)),
         "magnitude": ((0, -1), (10, 10.5)),
     }
-    parameters = inspect.signature((augment.TRANSFORMS | augment.MIXES)[name]).parameters.values()
+    parameters = inspect.signature(augment.TRANSFORMS[name]).parameters.values()
     fields = [field.name for field in parameters if field.kind is field.KEYWORD_ONLY]
     return [(field, good, bad) for field in fields for good, bad in limits[field]]
 
 
-@pytest.mark.parametrize("name", [*augment.TRANSFORMS, *augment.MIXES])
+@pytest.mark.parametrize("name", [*augment.TRANSFORMS])
 def test_arguments_outside_their_range_are_refused_before_anything_is_traced(name, monkeypatch):
     monkeypatch.setattr(jax, "eval_shape", None)
     for argument, good, bad in ends(name):

@@ -1,0 +1,105 @@
+"""A run's checkpoint, evaluated: metrics, every example's scores, and what they look like."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from cnn_jax import config as configs
+from cnn_jax.analysis import verdict_plots
+from cnn_jax.data.dataset import TEST
+from cnn_jax.runs import from_config, workdir
+from cnn_jax.runs.experiment import Experiment, assemble, complete
+from cnn_jax.runs.restore import check_fits, load_step
+from cnn_jax.runtime import json_file
+from cnn_jax.runtime.atomic_file import written
+from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.train.checkpoint import Step
+from cnn_jax.train.progress import say
+
+METRICS, SCORES = "metrics.json", "scores.npz"
+CONFUSION, RELIABILITY = "confusion.png", "reliability.png"
+
+
+def evaluate_run(
+    folder: str | Path,
+    *,
+    split: str = TEST,
+    step: Step = None,
+    ema: bool = False,
+    overrides: Sequence[str] = (),
+    out: str | Path | None = None,
+) -> dict[str, Any]:
+    """Evaluate a run's checkpoint on a part of its data, or of other data.
+
+    Args:
+        folder: of the run.
+        split: test, validation or train (unaugmented).
+        step: of the checkpoint, ``latest`` (also None), or ``best`` on the validation part.
+        ema: the averaged network, of a run that has ``optim.ema``.
+        overrides: ``--config.data.FIELD=VALUE``, to take other data.
+        out: a folder for ``metrics.json``, which has what is more than a number, too;
+            ``scores.npz`` with label, prediction and scores (float32) of each example, in the data
+            set's order; and plots of confusion and reliability where the task has classes.
+
+    Returns:
+        The metrics that are numbers, with ``split``, ``step`` and ``ema``; one that is not finite
+        is None.
+    """
+    _, variables, config, step = load_step(Path(folder), step, ema=ema)
+    config = configs.override_data(config, overrides)
+    if out is not None:
+        workdir.check_writable(Path(out), "--out")
+    with jax.enable_x64(config.train.precision == "float64"):
+        experiment = assemble(complete(config))
+        if split not in experiment.parts:
+            have = ", ".join(experiment.parts)
+            raise BadInputError(f"--split={split}: the run has no such part, only {have}")
+        if overrides:
+            check_fits(experiment.module, variables, experiment.image_shape)
+    trainer = from_config.trainer(experiment.config, experiment.module, None)
+    task: Any = trainer.task
+    if hasattr(task, "in_full"):
+        trainer = dataclasses.replace(trainer, task=task.in_full())
+    said: list[np.ndarray] = []
+    scores: list[np.ndarray] | None = [] if hasattr(task, "scores") else None
+    part, batch_size = experiment.parts[split], experiment.config.data.batch_size
+    measured = trainer.evaluate(
+        variables, part, batch_size=batch_size, predicted=said, scores=scores
+    )
+    if not math.isfinite(measured["loss"]):
+        say(f"the {split} loss is not finite")
+    about = {"split": split, "step": step, "ema": ema}
+    if out is not None:
+        _write(Path(out), experiment, about | measured, part.labels, said[0], scores)
+    numbers = {name: x for name, x in measured.items() if not isinstance(x, (list, dict))}
+    return about | json_file.plain(numbers)
+
+
+def _write(
+    out: Path,
+    experiment: Experiment,
+    measured: dict[str, Any],
+    labels: np.ndarray,
+    said: np.ndarray,
+    scores: list[np.ndarray] | None,
+) -> None:
+    """Write what ``evaluate_run`` promises into its folder."""
+    workdir.make(out)
+    names = list(experiment.classes)
+    json_file.write(out / METRICS, {"classes": names} | json_file.plain(measured))
+    arrays: dict[str, Any] = {"label": labels, "predicted": said}
+    if scores is not None:
+        arrays["scores"] = scores[0].astype(np.float32)
+    with written(out / SCORES) as temporary:
+        np.savez_compressed(temporary, **arrays)
+    if "confusion" in measured:
+        verdict_plots.confusion(np.array(measured["confusion"]), names, out / CONFUSION)
+    if "calibration_error" in measured and scores is not None:
+        verdict_plots.reliability(
+            scores[0], labels, measured["calibration_error"], out / RELIABILITY
+        )
