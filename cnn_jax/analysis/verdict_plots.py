@@ -24,10 +24,10 @@ def confusion(counts: np.ndarray, names: Sequence[str], file: Path) -> None:
     classes = len(counts)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = min(max(3.5, 0.42 * classes), 12.0)
-    figure = Figure(figsize=(side + 1.2, side + 0.6), layout="constrained", dpi=120)
+    figure = Figure(figsize=(side + 2.0, side + 0.8), layout="constrained", dpi=120)
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, ax=axes, label="share of the true class", fraction=0.046)
+    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
     axes.set(xlabel="predicted", ylabel="true")
     if classes <= NAMED:
         axes.set_xticks(range(classes), names, rotation=60, ha="right")

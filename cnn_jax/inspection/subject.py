@@ -20,7 +20,7 @@ from cnn_jax.data import preprocessing
 from cnn_jax.data.dataset import TEST
 from cnn_jax.data.parts import Part, Stream
 from cnn_jax.deploy.predict import read_images, sizes, with_data
-from cnn_jax.runs import workdir
+from cnn_jax.runs import from_config, workdir
 from cnn_jax.runs.experiment import Experiment, assemble
 from cnn_jax.runs.from_config import input_shape
 from cnn_jax.runs.restore import load_step
@@ -88,7 +88,8 @@ class Subject:
     @functools.cached_property
     def shares(self) -> np.ndarray:
         """Each image's probabilities, ``[N, classes]``."""
-        return np.asarray(jax.nn.softmax(jax.jit(self.probe)(self.x)))
+        task = from_config.task(self.config)
+        return np.asarray(task.scores(jax.jit(self.probe)(self.x)))
 
     @property
     def classes(self) -> np.ndarray:

@@ -82,7 +82,7 @@ class Measurements:
     def _metrics(
         self, now: Any, name: str, predicted: list[np.ndarray] | None = None
     ) -> dict[str, dict[str, Any]]:
-        """Return the metrics of a part by split; {} without it."""
+        """Return the metrics of a part by split, those that are numbers; {} without it."""
         if name not in self._parts or self._setup.own is not None:
             return {}
         part = self._parts[name]
@@ -90,4 +90,9 @@ class Measurements:
         measured = {name: self._strategy.evaluate(now.variables, part, *lists)}
         if mean := now.averaged:
             measured[name + EMA] = self._strategy.evaluate(mean, part)
-        return measured
+        return {split: _numbers(metrics) for split, metrics in measured.items()}
+
+
+def _numbers(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return what a log has a place for: no lists, such as those by class."""
+    return {name: x for name, x in metrics.items() if not isinstance(x, (list, dict))}

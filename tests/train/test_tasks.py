@@ -138,3 +138,14 @@ def test_the_best_checkpoint_goes_by_the_tasks_metric(tmp_path):
     losses = {x["step"]: x["loss"] for x in run.history if x["split"] == "validation"}
     kept = {int(folder.name) for folder in (tmp_path / "checkpoints").glob("[0-9]*")}
     assert min(losses, key=lambda step: losses[step]) in kept
+
+
+def test_the_log_has_measures_that_are_numbers_and_evaluate_all(tmp_path):
+    images, labels = pictures(128)
+    task = cnn_jax.Classification(2, measures=("confusion", "log_loss"))
+    made = cnn_jax.Trainer(Net(2), optimizer=optax.adam(0.03), task=task)
+    data = (images, labels[:, 0])
+    run = made.fit(data, validation=0.25, test=data, steps=4, batch_size=32, workdir=tmp_path)
+    assert "log_loss" in run.metrics["validation"]
+    assert "confusion" not in run.metrics["test"]
+    assert np.sum(made.evaluate(run.state, data)["confusion"]) == 128
