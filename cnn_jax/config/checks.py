@@ -13,6 +13,7 @@ from cnn_jax.data import augment
 from cnn_jax.data.subsample import MISSING
 from cnn_jax.runtime import ranges
 from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.tasks import measures
 from cnn_jax.tasks import table as tasks
 from cnn_jax.train import optim, schedules
 
@@ -31,6 +32,7 @@ def check(config: Config) -> None:
     _check_train(config.train, config.data.batch_size // config.optim.accumulate)
     _check_schedule(config.optim, config.train.steps)
     _check_init(config.init)
+    measures.named(config.task.get("measures") or ())
 
 
 def check_fields(config: Config) -> None:

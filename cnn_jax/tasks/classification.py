@@ -49,6 +49,9 @@ class Classification:
     best: ClassVar[str] = "accuracy"  # the metric that the best checkpoint is the best in
     least_is_best: ClassVar[bool] = False
 
+    def __post_init__(self):
+        measures.named(self.measures)  # tells of one that there is not
+
     @property
     def outputs(self) -> int:
         """How many numbers the network gives for each example."""

@@ -69,6 +69,7 @@ class Multilabel:
             )
         if not 0 < self.threshold < 1:
             raise BadInputError(f"task.threshold is {self.threshold}; it has to be between 0 and 1")
+        measures.named(self.measures)  # tells of one that there is not
 
     @property
     def outputs(self) -> int:

@@ -110,8 +110,9 @@ def test_a_function_is_a_metric_and_one_of_another_shape_is_refused():
 
 @pytest.mark.parametrize("name", ["accuracy_top0", "calibration"])
 def test_an_unknown_metric_is_named(name):
-    with pytest.raises(BadInputError, match=f"unknown metric '{name}'; did you mean"):
-        measured(Classification(CLASSES, measures=(name,)), *scored())
+    for task in (Classification, Multilabel):
+        with pytest.raises(BadInputError, match=f"unknown metric '{name}'; did you mean"):
+            task(CLASSES, measures=(name,))
 
 
 def test_average_precision_is_that_of_scikit_learn_with_ties():

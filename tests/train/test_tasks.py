@@ -1,6 +1,9 @@
 """Tasks in training: several labels, a forward of one's own, best by the task's own metric."""
 
 import dataclasses
+import json
+import subprocess
+import sys
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -13,6 +16,7 @@ import pytest
 import cnn_jax
 from cnn_jax.nn import layers
 from cnn_jax.runtime.errors import BadInputError
+from tests.fixtures import environment
 
 
 class Net(nn.Module):
@@ -149,3 +153,35 @@ def test_the_log_has_measures_that_are_numbers_and_evaluate_all(tmp_path):
     assert "log_loss" in run.metrics["validation"]
     assert "confusion" not in run.metrics["test"]
     assert np.sum(made.evaluate(run.state, data)["confusion"]) == 128
+
+
+PROGRAM = """
+import json, sys
+import jax, numpy as np, optax
+import cnn_jax
+from cnn_jax import models
+
+module = models.create("mlp", num_classes=5)
+rng = np.random.default_rng(0)
+data = rng.normal(size=(101, 6, 6, 1)).astype(np.float32), rng.integers(0, 5, 101)
+variables = module.init(jax.random.key(0), data[0][:1], train=False)
+task = cnn_jax.Classification(5, measures=("accuracy_top3",)).in_full()
+made = cnn_jax.Trainer(module, optimizer=optax.sgd(0.1), task=task)
+print(json.dumps([jax.device_count(), made.evaluate(variables, data, batch_size=40)]))
+"""
+
+
+def test_measures_are_the_same_on_one_device_and_eight():
+    def on(devices):
+        flags = f"--xla_force_host_platform_device_count={devices}"
+        command = [sys.executable, "-c", PROGRAM]
+        run = subprocess.run(command, env=environment(XLA_FLAGS=flags), stdout=-1, check=True)
+        count, found = json.loads(run.stdout)
+        assert count == devices
+        return found
+
+    one, eight = on(1), on(8)
+    counted = ("accuracy", "accuracy_top3", "confusion", "per_class_accuracy", "examples")
+    assert [one[name] for name in counted] == [eight[name] for name in counted]
+    for name in ("loss", "log_loss", "calibration_error"):
+        assert one[name] == pytest.approx(eight[name], rel=1e-6)
