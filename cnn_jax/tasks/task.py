@@ -20,11 +20,12 @@ class Task(Protocol):
     A task may have more than this. ``forward(apply, batch) -> outputs`` is how training runs the
     network, where that is not ``apply(batch["image"])``: several times, or beside another network
     (evaluation runs it once). A later call of ``apply`` sees the statistics that an earlier one
-    has moved, and draws anew. ``check_labels(labels, what)`` raises ``BadInputError`` for labels
-    that the task has no use for. ``scores(outputs) -> [N, ...]``, ``of_scores(scores, labels) ->
-    metrics by name`` and ``in_full() -> task`` serve the command ``evaluate``. ``best`` names the
-    metric that the best checkpoint is the best in, ``least_is_best`` says that it has the least:
-    accuracy, and the most, without.
+    has moved, and draws anew. Statistics cannot leave ``grad``, ``vmap`` or ``scan``: a network
+    that keeps some is not to be called within. ``check_labels(labels, what)`` raises
+    ``BadInputError`` for labels that the task has no use for. ``scores(outputs) -> [N, ...]``,
+    ``of_scores(scores, labels) -> metrics by name`` and ``in_full() -> task`` serve the command
+    ``evaluate``. ``best`` names the metric that the best checkpoint is the best in,
+    ``least_is_best`` says that it has the least: accuracy, and the most, without.
     """
 
     def loss(self, outputs: Any, batch: Batch) -> jax.Array:

@@ -43,7 +43,8 @@ def make_optimizer(
         schedule: step -> learning rate.
         momentum: of those that have it.
         weight_decay: on kernels only. Added to the gradient (L2 regularisation, as in He et al.
-            2015), except for adamw, lars, lamb and muon, whose rules have a place for it.
+            2015), except for adamw, lars, lamb, muon and others of optax whose rules have a place
+            for it and say what decays.
         clip: bound of the gradient's global norm, before anything else.
         warmup_error: see ``until_error``.
         factors: of the learning rate, by the parameter's path; 1 if None.

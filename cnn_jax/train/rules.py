@@ -20,7 +20,9 @@ SET_BY_FIELDS = {
     "weight_decay": "optim.weight_decay",
     "nesterov": "optim.name=nesterov",
     "mask": "the rule that kernels alone decay",
+    "weight_decay_mask": "the rule that kernels alone decay",
 }
+MASKS = ("mask", "weight_decay_mask")  # what factories call which parameters decay
 
 
 def kernels(params: optax.Params) -> optax.Params:
@@ -45,7 +47,8 @@ def _of_factory(
 ) -> Any:
     """Return what an optax factory makes of a schedule, arguments of ours and options.
 
-    Raises ``BadInputError`` for an option that it does not take, or cannot work with.
+    Raises ``BadInputError`` for an option that it does not take, or cannot work with, and for a
+    factory whose updates need more than a step has.
     """
     options = takes.get("options", {})
     ours = {key: value for key, value in takes.items() if key != "options"}
@@ -61,9 +64,26 @@ def _of_factory(
             meant = suggestion(option, known, count=3) or "no options"
             raise BadInputError(f"{line} has no such argument; it has {meant}")
     try:
-        return factory(first, **ours, **options)
-    except (TypeError, ValueError) as error:
-        raise BadInputError(f"optim.options of {name}: {first_line(error)}") from None
+        made = factory(first, **ours, **options)
+        if options or name not in _OWN:
+            _try(made)
+    except Exception as error:  # whatever a factory says of options that it was not made for
+        what = (
+            f"optim.options: {name} with {dict(options)} makes no step of a gradient and a schedule"
+        )
+        raise BadInputError(f"{what}: {first_line(error)}") from None
+    return made
+
+
+def _try(optimizer: Any) -> None:
+    """Trace one update with what a step gives: some want its loss, too, or no schedule."""
+
+    def updated(params: Any) -> Any:
+        given = {"error": jnp.ones(()), "grad_fn": lambda params, _: params}
+        update = optax.with_extra_args_support(optimizer).update
+        return update(params, optimizer.init(params), params, **given)[0]
+
+    jax.eval_shape(updated, {"layer": {"kernel": jnp.zeros((2, 2))}})
 
 
 def _sgd(schedule: Any, momentum: float, decay: float, options: Any, *, nesterov: bool) -> Any:
@@ -106,17 +126,26 @@ def _of_optax(
     decay: float,
     options: Any,
 ) -> Any:
-    """Return what a factory makes; it gets the decay where it has a parameter for it.
+    """Return what a factory makes; it gets the decay where it can leave it to kernels.
 
     Not the momentum, whose default suits sgd: of other rules it is an option.
     """
     takes: dict[str, Any] = {"options": options}
     parameters = inspect.signature(factory).parameters
+    mask = _mask(factory)
     if "weight_decay" in parameters:
-        takes["weight_decay"] = decay
-        if "mask" in parameters:
-            takes["mask"] = kernels
+        takes["weight_decay"] = 0.0 if mask is None else decay
+        if mask is not None:
+            takes[mask] = kernels
     return _of_factory(factory, name, takes=takes, first=schedule)
+
+
+def _mask(factory: Callable[..., Any]) -> str | None:
+    """Return the parameter that says what decays, of a factory with weight decay; None without."""
+    parameters = inspect.signature(factory).parameters
+    if "weight_decay" not in parameters:
+        return None
+    return next((name for name in MASKS if name in parameters), None)
 
 
 def _registered(
@@ -159,7 +188,9 @@ def of_optax() -> dict[str, Callable[..., Any]]:
     found: dict[str, Callable[..., Any]] = {}
     for module in (contrib, optax):
         for name, each in vars(module).items():
-            if name.startswith("_") or not inspect.isfunction(each):
+            # optax.nadam is a partial of adam.
+            function = each.func if isinstance(each, functools.partial) else each
+            if name.startswith("_") or not inspect.isfunction(function):
                 continue
             if next(iter(inspect.signature(each).parameters), None) == "learning_rate":
                 found[name] = each
@@ -176,7 +207,7 @@ def find(name: str) -> Rule:
         return known
     if known is None and name in of_optax():
         factory = of_optax()[name]
-        decays = "weight_decay" in inspect.signature(factory).parameters
+        decays = _mask(factory) is not None
         return Rule(functools.partial(_of_optax, factory, name), decays)
     if not is_known("optimizer", name):
         near = suggestion(name, [*OPTIMIZERS, *sorted(of_optax().keys() - OPTIMIZERS.keys())])

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Annotated, Any, cast
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from cnn_jax.registry import check_choice, is_known, table
@@ -96,14 +97,26 @@ def _registered(name: str, values: dict[str, Any]) -> Schedule:
     takes = inspect.signature(made).parameters
     try:
         schedule = made(**{key: value for key, value in values.items() if key in takes})
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # whatever a function from outside raises
         raise BadInputError(f"optim.schedule: {name!r}: {first_line(error)}") from None
     if not callable(schedule):
         raise BadInputError(
             f"optim.schedule: {name!r} returns a {type(schedule).__name__}, not a function of the "
             "step"
         )
+    _try(name, schedule)
     return cast(Schedule, schedule)
+
+
+def _try(name: str, schedule: Any) -> None:
+    """Raise ``BadInputError`` unless a schedule can be traced, to a number."""
+    try:
+        rate = jax.eval_shape(schedule, jax.ShapeDtypeStruct((), jnp.int32))
+    except Exception as error:  # whatever a function from outside raises
+        raise BadInputError(f"optim.schedule: {name!r}: {first_line(error)}") from None
+    kinds = (jnp.floating, jnp.integer)
+    if getattr(rate, "shape", None) != () or not any(jnp.issubdtype(rate.dtype, x) for x in kinds):
+        raise BadInputError(f"optim.schedule: {name!r} makes {rate} of a step, not a real number")
 
 
 def steps_of(epochs: float, examples: int, batch_size: int) -> int:

@@ -50,7 +50,17 @@ def test_any_factory_of_optax_has_its_name():
     same("lion", optax.lion(lambda step: 0.1, weight_decay=0.01, mask=kernels), weight_decay=0.01)
     decayed = optax.add_decayed_weights(0.01, mask=kernels)
     same("adagrad", optax.chain(decayed, optax.adagrad(lambda step: 0.1)), weight_decay=0.01)
+    same("nadam", optax.adam(lambda step: 0.1, nesterov=True))
     assert {"adabelief", "adafactor", "lion", "novograd", "radam", "yogi"} <= of_optax().keys()
+
+
+def test_kernels_alone_decay_whatever_a_factory_calls_its_mask():
+    how: Any = {"weight_decay": 0.3, "weight_decay_mask": kernels}
+    same("adadelta", optax.adadelta(lambda step: 0.1, **how), weight_decay=0.3)
+    for name in ("novograd", "madgrad"):  # these have none, and would let biases decay
+        decayed = optax.add_decayed_weights(0.3, mask=kernels)
+        plain: Any = of_optax()[name](lambda step: 0.1, weight_decay=0.0)
+        same(name, optax.chain(decayed, plain), weight_decay=0.3)
 
 
 def test_a_registered_one_gets_the_schedule_and_its_options():
@@ -76,6 +86,12 @@ def test_a_registered_one_gets_the_schedule_and_its_options():
         ("sgd", {"learning_rate": 1}, r"learning_rate: sgd has learning_rate set by optim\.learn"),
         ("lars", {"eps": 1}, r"^optim\.options\.eps: lars has no options"),
         ("adan_", {}, r"^optim\.name is 'adan_'; there is ada"),
+        ("adadelta", {"weight_decay_mask": None}, r"mask: adadelta has weight_decay_mask set by"),
+        ("adam", {"b1": "x"}, r"^optim\.options: adam with \{'b1': 'x'\} makes no step of a"),
+        ("muon", {"ns_steps": "x"}, r"^optim\.options: muon with \{'ns_steps': 'x'\}"),
+        ("lbfgs", {}, r"^optim\.options: lbfgs with .* a gradient and a schedule: .*'value'"),
+        ("rprop", {}, r"^optim\.options: rprop with .* a gradient and a schedule: "),
+        ("dpsgd", {}, r"^optim\.options: dpsgd with .* missing 3 required .*'l2_norm_clip'"),
     ],
 )
 def test_what_there_is_not_is_named(name, options, line):
@@ -94,3 +110,18 @@ def test_a_registered_schedule_gets_what_it_takes():
     registry.register("schedule", "no_schedule", lambda: 0.1)
     with pytest.raises(BadInputError, match="'no_schedule' returns a float, not a function"):
         make_schedule("no_schedule", learning_rate=0.4, total_steps=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "schedule", "line"),
+    [
+        ("branching", lambda step: 0.1 if step > 3 else 0.2, "'branching': Attempted boolean"),
+        ("rows", lambda step: jnp.ones(2), r"'rows' makes .*shape=\(2,\).* not a real number"),
+        ("nothing", lambda step: None, "'nothing' makes None of a step"),
+        ("looking_up", lambda step: {}["rate"], "'looking_up': 'rate'"),
+    ],
+)
+def test_a_schedule_has_to_make_a_number_of_a_traced_step(name, schedule, line):
+    registry.register("schedule", name, lambda: schedule)
+    with pytest.raises(BadInputError, match=rf"^optim\.schedule: {line}"):
+        make_schedule(name, learning_rate=0.4, total_steps=4)

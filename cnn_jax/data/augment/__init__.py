@@ -1,7 +1,7 @@
 """Augmentation: transforms composed from the config, pure functions of their keys.
 
 Images are float32 ``[H, W, C]`` in 0..255 while they are changed; every transform returns the
-shape it was given.
+shape and dtype it was given.
 """
 
 import functools
@@ -155,13 +155,15 @@ def checked(
             if argument not in defaults:
                 raise BadInputError(
                     f"data.augment.{name} has no argument {argument!r}; "
-                    f"it has {', '.join(defaults)}"
+                    f"it has {', '.join(defaults) or 'none'}"
                 )
+        # A callable object, such as a partial function, declares none.
+        declared = ranges.declared(transform) if inspect.isfunction(transform) else {}
         allowed = {
             argument: (one.on(shape), optional)
             if isinstance(one, Pixels) and shape is not None
             else (one, optional)
-            for argument, (one, optional) in ranges.declared(transform).items()
+            for argument, (one, optional) in declared.items()
         }
         ranges.check_all(f"data.augment.{name}", defaults | made[name], allowed)
     return made
@@ -183,13 +185,21 @@ def _trace(name: str, arguments: Mapping[str, Any], shape: tuple[int, ...], clas
     targets = jax.ShapeDtypeStruct((2, classes), jnp.float32)
     inputs = (key, jax.random.split(key), batch, targets) if mixes(name) else (key, image)
     try:
-        made = jax.eval_shape(functools.partial(TRANSFORMS[name], **arguments), *inputs)
-    except (TypeError, ValueError, OverflowError) as error:
+        # Where there are doubles, jax.random draws them, which promotes images that stay float32
+        # elsewhere.
+        with jax.enable_x64(False):
+            made = jax.eval_shape(functools.partial(TRANSFORMS[name], **arguments), *inputs)
+    except Exception as error:  # whatever a function from outside raises
         line = first_line(error)
         raise BadInputError(f"data.augment.{name} cannot take {dict(arguments)}: {line}") from None
     wanted = (batch, targets) if mixes(name) else image
-    returned, taken = (jax.tree.map(lambda x: x.shape, tree) for tree in (made, wanted))
+    returned, taken = (jax.tree.map(_kind, tree) for tree in (made, wanted))
     if returned != taken:
         raise BadInputError(
-            f"data.augment.{name} returns {returned} for {taken}; a transform keeps shapes"
+            f"data.augment.{name} returns {returned} for {taken}; a transform keeps shape and dtype"
         )
+
+
+def _kind(x: Any) -> str:
+    """Return an array's dtype and shape, such as ``float32[8,8,3]``."""
+    return f"{x.dtype}{list(x.shape)}".replace(" ", "")

@@ -1,5 +1,6 @@
 """Composing transforms: their order, their keys, and what is wrong with bad ones."""
 
+import functools
 import inspect
 import re
 
@@ -194,3 +195,39 @@ def test_shares_of_a_batch_are_mixed_as_the_whole_is():
     np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-5)
     assert targets is not None
     np.testing.assert_allclose(np.concatenate(soft), targets, rtol=1e-5)
+
+
+def dimmed(key, image, *, by=0.5):
+    """Return the image, darker; it declares no range."""
+    return image * by
+
+
+def test_a_transform_from_outside_needs_no_ranges(monkeypatch):
+    monkeypatch.setitem(augment.TRANSFORMS, "dimmed", dimmed)
+    monkeypatch.setitem(augment.TRANSFORMS, "dark", functools.partial(dimmed, by=0.25))
+    apply = augment.pipeline({"dimmed": {"by": 0.5}, "dark": {}}, (8, 9, 1), 3)
+    images = jnp.full((4, 8, 9, 1), 80, jnp.uint8)
+    np.testing.assert_array_equal(apply(KEY, PLACES, images, LABELS)[0], np.full_like(images, 10))
+
+
+@pytest.mark.parametrize(
+    ("name", "transform", "line"),
+    [
+        ("halved", lambda key, x: x[::2], r"returns float32\[4,9,1\] for float32\[8,9,1\]"),
+        ("rounded", lambda key, x: x.astype(jnp.int32), r"returns int32\[8,9,1\] for float32"),
+        ("looking", lambda key, x: {}["x"], "cannot take {}: 'x'"),
+        ("sized", lambda key, x: x.size_of, "cannot take {}: .*size_of"),
+        ("branching", lambda key, x: x if x.sum() > 0 else -x, "cannot take {}: Attempted boolean"),
+        ("half_mix", lambda key, keys, x, y: (x, y[:, 1:]), r"returns .*'float32\[2,2\]'\) for"),
+    ],
+)
+def test_a_transform_that_does_not_do_is_one_line(name, transform, line, monkeypatch):
+    monkeypatch.setitem(augment.TRANSFORMS, name, transform)
+    with pytest.raises(BadInputError, match=rf"^data\.augment\.{name} {line}"):
+        augment.pipeline({name: {}}, (8, 9, 1), 3)
+
+
+@pytest.mark.parametrize("name", [*augment.TRANSFORMS])
+def test_transforms_work_where_there_are_doubles(name):
+    with jax.enable_x64(True):
+        augment.pipeline({name: {}}, (8, 9, 1), 3)
