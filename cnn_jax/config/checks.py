@@ -104,7 +104,11 @@ def _check_schedule(section: Config, steps: int | None) -> None:
         factor=section.factor,
     )
     optim.make_optimizer(
-        section.name, schedule, momentum=section.momentum, weight_decay=section.weight_decay
+        section.name,
+        schedule,
+        momentum=section.momentum,
+        weight_decay=section.weight_decay,
+        options=ordered(section.options),
     )
 
 

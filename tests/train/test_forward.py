@@ -1,6 +1,7 @@
 """A task's own forward: the same numbers however the batch is cut, and with one plain call."""
 
 import dataclasses
+import functools
 import itertools
 from typing import Any
 
@@ -67,15 +68,16 @@ def batch_of(n=64, dtype=jnp.float64):
     return {"image": image, "label": jnp.asarray(rng.integers(0, 4, n))}
 
 
+@functools.cache
 def start(module, dtype=jnp.float64):
     optimizer = make_optimizer("sgd", lambda step: 0.1)
     return optimizer, init_state(module, optimizer, (3, 3, 1), 0, dtype)
 
 
 def after(task, batch, steps=3, *, module=None, dtype=jnp.float64, **how):
-    module = module or Net(dtype=dtype)
-    optimizer, state = start(module, dtype)
-    step: Any = jax.jit(make_train_step(module, task, optimizer, seed=0, **how))
+    net: Any = module or Net(dtype=dtype)
+    optimizer, state = start(net, dtype)
+    step: Any = jax.jit(make_train_step(net, task, optimizer, seed=0, **how))
     for _ in range(steps):
         state, _ = step(state, batch)
     return state
@@ -105,7 +107,8 @@ def test_eight_devices_and_pmap_are_one_device():
         assert len(spread["image"].sharding.device_set) == 8
         same(one, after(Views(4), spread, module=module))
 
-        optimizer, state = start(module)
+        net: Any = module
+        optimizer, state = start(net)
         step = make_train_step(module, Views(4), optimizer, seed=0, axis="data")
         mapped: Any = jax.pmap(step, axis_name="data")
         state = jax.tree.map(lambda x: jnp.broadcast_to(x, (8, *x.shape)), state)
