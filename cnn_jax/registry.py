@@ -132,6 +132,22 @@ def registering(spec: str, path: Path) -> Iterator[None]:
         _loading.reset(token)
 
 
+# What argparse takes for the flag: commands and studies have parsers of their own.
+IMPORT: dict[str, Any] = {
+    "action": "append",
+    "default": [],
+    "dest": "imports",
+    "metavar": "MODULE|FILE.py",
+    "help": "what registers models, tasks, transforms and so on; may be given several times",
+}
+
+
+def import_plugins(specs: Iterable[str]) -> None:
+    """Import what ``--import`` names, each as ``import_plugin`` does."""
+    for spec in specs:
+        import_plugin(spec)
+
+
 def import_plugin(spec: str) -> None:
     """Import what ``--import`` names, once: ``FILE.py``, or a module that Python finds.
 
@@ -147,8 +163,13 @@ def import_plugin(spec: str) -> None:
     plugin = _of_file(spec, path) if is_file else Plugin(spec, _version_of(spec))
     if spec in _imported and _imported[spec] == plugin:
         return
-    _run(plugin, lambda: python_file.load(path) if is_file else _module(spec), "--import")
+    _run(plugin, lambda: _file(path) if is_file else _module(spec), "--import")
     _imported[spec] = plugin
+
+
+def _file(path: Path) -> None:
+    with python_file.beside(path.parent.resolve()):
+        python_file.load(path)
 
 
 def _module(name: str) -> None:
@@ -165,24 +186,18 @@ def _module(name: str) -> None:
 
 def _run(plugin: Plugin, load: Any, flag: str) -> None:
     """Call what loads a plug-in; it registers all of its objects or none."""
-    before = [dict(held) for held in _TABLES.values()], dict(_origins)
+    before = set(_origins)
     token = _loading.set(plugin)
     try:
         load()
     except (Exception, SystemExit) as error:
-        for held, then in zip(_TABLES.values(), before[0], strict=True):
-            for name in held.keys() - then.keys():
-                if (kind := _kind(held), name) in _origins:
-                    del held[name], _origins[kind, name]
+        for kind, name in _origins.keys() - before:
+            del _TABLES[kind][name], _origins[kind, name]
         own = isinstance(error, BadInputError)
         why = str(error) if own else python_file.reason(error, plugin.file)
         raise BadInputError(f"{flag}: {plugin.name}: {why}") from error
     finally:
         _loading.reset(token)
-
-
-def _kind(held: dict[str, Any]) -> str:
-    return next(kind for kind, each in _TABLES.items() if each is held)
 
 
 def _version_of(module: str) -> str | None:

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from cnn_jax.ablation.stored import CELLS, PLAN, Plan
 from cnn_jax.ablation.study import Study
-from cnn_jax.registry import import_plugin
+from cnn_jax.registry import IMPORT, import_plugins
 from cnn_jax.runs import workdir
 from cnn_jax.runtime import exit_status
 from cnn_jax.runtime.errors import BadInputError
@@ -25,7 +25,6 @@ FAILURES, STOPPED = 1, 128
 LANES = 1
 LANES_HELP = "seeds of an arm that one program trains together (vmap)"
 JOBS_HELP = "cells at once; they share the cores, whose number each cell is known by"
-IMPORT_HELP = "what registers models, tasks, transforms and so on; may be given several times"
 SLURM_HELP = "run cells as SLURM jobs; OPTIONS are submitit's: slurm_partition=gpu,timeout_min=60"
 
 # (the study's folder, (arm, seed) -> folder of a finished cell, a run's) -> files
@@ -83,14 +82,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--retry", action="store_true", help="try failed cells again")
     parser.add_argument("--plan_only", action="store_true", help="prove and count; train nothing")
     parser.add_argument("--report_only", action="store_true", help="render stored cells again")
-    parser.add_argument(
-        "--import",
-        action="append",
-        default=[],
-        dest="imports",
-        metavar="MODULE|FILE.py",
-        help=IMPORT_HELP,
-    )
+    parser.add_argument("--import", **IMPORT)
     flags = parser.parse_args(arguments)
     for name in ("jobs", "lanes"):
         value = getattr(flags, name)
@@ -106,8 +98,7 @@ def _run(
     finish: Finish | None,
 ) -> int:
     flags = _parse(arguments)
-    for spec in flags.imports:
-        import_plugin(spec)
+    import_plugins(flags.imports)
     folder = Path(flags.workdir)
     if flags.report_only:
         return _report_again(study, folder, flags.preset, finish)

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnn_jax.registry import import_plugin
+from cnn_jax.registry import import_plugins
 
 
 def visible_gpus() -> list[str]:
@@ -64,8 +64,7 @@ def prepare(imports: Sequence[str] = ()) -> None:
     from cnn_jax.train.compilation import keep_compiled_in_cache
 
     keep_compiled_in_cache()
-    for spec in imports:
-        import_plugin(spec)
+    import_plugins(imports)
 
 
 def main() -> int:

@@ -8,7 +8,6 @@ import numpy as np
 from cnn_jax.runtime.atomic_file import written
 
 NAMED = 30  # classes whose names are written at the axes
-BINS = 15
 
 
 def confusion(counts: np.ndarray, names: Sequence[str], file: Path) -> None:
@@ -43,13 +42,16 @@ def confusion(counts: np.ndarray, names: Sequence[str], file: Path) -> None:
         figure.savefig(temporary)
 
 
-def reliability(scores: np.ndarray, labels: np.ndarray, error: float, file: Path) -> None:
+def reliability(
+    scores: np.ndarray, labels: np.ndarray, error: float, bins: int, file: Path
+) -> None:
     """Draw accuracy against confidence by bins, and how many examples each has.
 
     Args:
         scores: probabilities ``[N, classes]``.
         labels: int ``[N]``.
         error: the expected calibration error, for the title.
+        bins: of confidence, of equal width, that the error is over.
         file: that is written.
     """
     from matplotlib.figure import Figure
@@ -57,21 +59,21 @@ def reliability(scores: np.ndarray, labels: np.ndarray, error: float, file: Path
     known = ~np.isnan(scores).any(axis=1)
     confidence = scores[known].max(axis=1)
     right = scores[known].argmax(axis=1) == labels[known]
-    place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-    count = np.bincount(place, minlength=BINS)
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    count = np.bincount(place, minlength=bins)
     some = count > 0
-    accuracy = np.bincount(place, right, BINS)[some] / count[some]
-    mean = np.bincount(place, confidence, BINS)[some] / count[some]
+    accuracy = np.bincount(place, right, bins)[some] / count[some]
+    mean = np.bincount(place, confidence, bins)[some] / count[some]
     figure = Figure(figsize=(4.6, 5.2), layout="constrained", dpi=120)
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    edges = (np.arange(BINS) + 0.5) / BINS
-    axes.bar(edges[some], accuracy, 1 / BINS, color="#0b6fa4", alpha=0.6, edgecolor="white")
+    edges = (np.arange(bins) + 0.5) / bins
+    axes.bar(edges[some], accuracy, 1 / bins, color="#0b6fa4", alpha=0.6, edgecolor="white")
     axes.plot([0, 1], [0, 1], color="#8c8c8c", linestyle="--", label="calibrated")
     axes.plot(mean, accuracy, "o", color="#c2410c", markersize=4, label="mean confidence")
     axes.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
     axes.set_title(f"expected calibration error {error:.4f}")
     axes.legend(frameon=False)
-    below.bar(edges, count, 1 / BINS, color="#8c8c8c")
+    below.bar(edges, count, 1 / bins, color="#8c8c8c")
     below.set(xlabel="confidence", ylabel="examples")
     for each in (axes, below):
         each.spines[["top", "right"]].set_visible(False)

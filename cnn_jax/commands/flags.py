@@ -47,18 +47,6 @@ def add_workdir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workdir", required=True, type=path, metavar="DIR", help=about)
 
 
-def add_import(parser: argparse.ArgumentParser) -> None:
-    """Add ``--import``, which may be given several times."""
-    parser.add_argument(
-        "--import",
-        action="append",
-        default=[],
-        dest="imports",
-        metavar="MODULE|FILE.py",
-        help="what registers models, tasks, transforms and so on; may be given several times",
-    )
-
-
 def add_checkpoint(parser: argparse.ArgumentParser, also: str = "") -> None:
     """Add ``--step`` and ``--ema``, which choose the weights of a run; ``also`` ends a help."""
     parser.add_argument(

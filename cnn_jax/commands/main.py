@@ -8,8 +8,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from cnn_jax.commands import COMMANDS
-from cnn_jax.commands.flags import add_import
-from cnn_jax.registry import import_plugin, nearest
+from cnn_jax.registry import IMPORT, import_plugins, nearest
 from cnn_jax.runtime import exit_status
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.runtime.malloc import tune_malloc
@@ -27,8 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser, usages = _parser()
         known, rest = parser.parse_known_args([a for a in given if a not in overrides])
         _refuse_flags(rest, usages[known.command])
-        for spec in known.imports:
-            import_plugin(spec)
+        import_plugins(known.imports)
         running.append(COMMANDS[known.command])
         return running[0].run(known, rest + overrides)
 
@@ -63,7 +61,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
             name, help=command.HELP, description=command.HELP, allow_abbrev=False
         )
         command.add_flags(own)
-        add_import(own)
+        own.add_argument("--import", **IMPORT)
         usages[name] = own.format_usage()
     return parser, usages
 

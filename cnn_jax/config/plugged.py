@@ -1,7 +1,6 @@
 """Which names of a config come from plug-ins, and from which."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from cnn_jax import models, registry
 from cnn_jax.config.fields import Config
@@ -10,25 +9,21 @@ from cnn_jax.runtime.errors import BadInputError
 PLUGINS = "plugins"  # what a file calls the record: "model se_net" -> what --import was given
 
 
-def named(config: Config) -> Iterator[tuple[str, str]]:
-    """Yield (kind, name) of what a config names."""
-    yield from _first((config.task.name, "task"))
-    yield from _first((config.model.name, "model"))
-    yield from _first((config.data.name, "dataset"))
-    yield from _first((config.optim.name, "optimizer"), (config.optim.schedule, "schedule"))
-    for name in config.data.augment:
-        yield "transform", name
-    for name in config.task.get("measures") or ():
-        yield "metric", name
-    if config.model.name is not None:
-        for field in models.layer_fields(config.model.name):
-            yield from _first((config.model.get(field), "layer"))
-
-
-def _first(*pairs: tuple[Any, str]) -> Iterator[tuple[str, str]]:
-    for name, kind in pairs:
-        if isinstance(name, str):
-            yield kind, name
+def named(config: Config) -> list[tuple[str, str]]:
+    """Return (kind, name) of what a config names."""
+    model = config.model
+    pairs = [
+        ("task", config.task.name),
+        ("model", model.name),
+        ("dataset", config.data.name),
+        ("optimizer", config.optim.name),
+        ("schedule", config.optim.schedule),
+        *(("transform", name) for name in config.data.augment),
+        *(("metric", name) for name in config.task.get("measures") or ()),
+    ]
+    if model.name is not None:
+        pairs += [("layer", model.get(field)) for field in sorted(models.layer_fields(model.name))]
+    return [(kind, name) for kind, name in pairs if isinstance(name, str)]
 
 
 def plugins(config: Config) -> dict[str, registry.Plugin]:

@@ -18,7 +18,9 @@ from cnn_jax.runs.restore import check_fits, load_step
 from cnn_jax.runtime import json_file
 from cnn_jax.runtime.atomic_file import written
 from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.tasks.measures import BINS
 from cnn_jax.train.checkpoint import Step
+from cnn_jax.train.measurements import numbers_of
 from cnn_jax.train.progress import say
 
 METRICS, SCORES = "metrics.json", "scores.npz"
@@ -76,8 +78,7 @@ def evaluate_run(
     about = {"split": split, "step": step, "ema": ema}
     if out is not None:
         _write(Path(out), experiment, about | measured, part.labels, said[0], scores)
-    numbers = {name: x for name, x in measured.items() if not isinstance(x, (list, dict))}
-    return about | json_file.plain(numbers)
+    return about | json_file.plain(numbers_of(measured))
 
 
 def _write(
@@ -100,6 +101,5 @@ def _write(
     if "confusion" in measured:
         verdict_plots.confusion(np.array(measured["confusion"]), names, out / CONFUSION)
     if "calibration_error" in measured and scores is not None:
-        verdict_plots.reliability(
-            scores[0], labels, measured["calibration_error"], out / RELIABILITY
-        )
+        error, file = measured["calibration_error"], out / RELIABILITY
+        verdict_plots.reliability(scores[0], labels, error, BINS, file)

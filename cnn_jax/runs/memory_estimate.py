@@ -150,10 +150,12 @@ def check_config(config: Config) -> None:
     settled.data.classes = section.classes or 1
     settled.data.mean = section.mean or (0.5,)
     data = pixels * SYNTHETIC_BYTES if section.name == sources.SYNTHETIC else 0
-    fields = config.optim
-    options = configs.ordered(fields.options)
-    momentum = fields.momentum
-    rule = optim.make_optimizer(fields.name, lambda step: 1.0, momentum=momentum, options=options)
+    rule = optim.make_optimizer(
+        config.optim.name,
+        lambda step: 1.0,
+        momentum=config.optim.momentum,
+        options=configs.ordered(config.optim.options),
+    )
     try:
         _check(settled, build_module(settled), rule, data)
     except TooLargeError:

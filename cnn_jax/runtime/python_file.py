@@ -18,13 +18,8 @@ _PREFIX = "cnn_jax_file_"  # of the modules that files make
 def load(path: Path) -> Any:
     """Return the module that a file makes; what it raises goes through.
 
-    The file may import what lies beside it, as a script may.
+    Within ``beside`` the file may import what lies beside it, as a script may.
     """
-    with beside(path.parent.resolve()):
-        return _load(path)
-
-
-def _load(path: Path) -> ModuleType:
     # Dataclasses look their module up by its name, which files of one name must not share.
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
     name = f"{_PREFIX}{path.stem}_{digest}"

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from cnn_jax.ops.precision import wide
 from cnn_jax.tasks import measures, metrics
 from cnn_jax.tasks.losses import cross_entropy
 from cnn_jax.tasks.metrics import Sums
@@ -105,7 +106,7 @@ class Classification:
 
     def scores(self, outputs: jax.Array) -> jax.Array:
         """Return the probabilities of the classes, ``[N, classes]``, in at least float32."""
-        return jax.nn.softmax(outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32)))
+        return jax.nn.softmax(wide(outputs))
 
     def of_scores(self, scores: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         """Return metrics that need all scores at once: none."""

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnn_jax.ops.precision import wide
 from cnn_jax.registry import look_up, table
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.tasks.losses import cross_entropy
@@ -113,8 +114,7 @@ class Calibration:
 
     def sums(self, outputs: Any, batch: Batch, mask: jax.Array) -> dict[str, jax.Array]:
         """Return examples, hits and summed confidence by bin, ``[BINS]``."""
-        wide = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
-        confidence = jnp.max(jax.nn.softmax(wide), axis=1)
+        confidence = jnp.max(jax.nn.softmax(wide(outputs)), axis=1)
         place = jnp.nan_to_num(jnp.ceil(confidence * BINS) - 1).astype(jnp.int32)
         place = jnp.clip(place, 0, BINS - 1)
         counts, sums = jnp.zeros(BINS, jnp.int32), jnp.zeros(BINS, confidence.dtype)
@@ -185,11 +185,11 @@ def values(measures: Sequence[Named], parts: Sequence[Any], examples: int) -> di
     """Return the values by name, of the sums of several batches."""
     if not measures:
         return {}
-    whole = jax.tree.map(lambda *x: np.sum([_wide(each) for each in x], axis=0), *parts)
+    whole = jax.tree.map(lambda *x: np.sum([_exact(each) for each in x], axis=0), *parts)
     found = named(measures)
     return {name: measure.value(whole[name], examples) for name, measure in found.items()}
 
 
-def _wide(x: Any) -> np.ndarray:
+def _exact(x: Any) -> np.ndarray:
     array = np.asarray(x)
     return array.astype(np.int64 if array.dtype.kind in "iu" else np.float64)

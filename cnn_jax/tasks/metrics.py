@@ -1,6 +1,7 @@
 """Metrics as sums and counts: added up on the device, divided once, on the host."""
 
 from collections.abc import Iterable
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,26 @@ from flax import struct
 TOP = 5
 
 
-class Sums(struct.PyTreeNode):
+class Additive:
+    """Sums, a tree of arrays, that are added to others."""
+
+    def cleared(self) -> Self:
+        """Return zeros on the same devices."""
+        return jax.tree.map(lambda x: jnp.zeros_like(x, device=x.sharding), self)
+
+    def __add__(self, other: Self) -> Self:
+        return jax.tree.map(jnp.add, self, other)
+
+
+class OverExamples(Additive):
+    """Sums that have ``loss`` and ``examples``."""
+
+    def mean_loss(self: Any) -> float:
+        """Return the mean loss of the examples; waits for the device."""
+        return float(self.loss) / int(self.examples)
+
+
+class Sums(OverExamples, struct.PyTreeNode):
     """Sums over examples: loss (at least float32) and int32 counts."""
 
     loss: jax.Array
@@ -28,17 +48,6 @@ class Sums(struct.PyTreeNode):
             jnp.zeros((), jnp.int32),
             jnp.zeros((), jnp.int32),
         )
-
-    def mean_loss(self) -> float:
-        """Return the mean loss of the examples; waits for the device."""
-        return float(self.loss) / int(self.examples)
-
-    def cleared(self) -> "Sums":
-        """Return zeros on the same devices."""
-        return jax.tree.map(lambda x: jnp.zeros_like(x, device=x.sharding), self)
-
-    def __add__(self, other: "Sums") -> "Sums":
-        return jax.tree.map(jnp.add, self, other)
 
 
 def ranks(logits: jax.Array, labels: jax.Array) -> jax.Array:

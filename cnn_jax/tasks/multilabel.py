@@ -14,27 +14,17 @@ from cnn_jax.ops.precision import wide
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.tasks import measures
 from cnn_jax.tasks.classification import Measured
+from cnn_jax.tasks.metrics import OverExamples
 from cnn_jax.tasks.task import Batch
 
 
-class LabelSums(struct.PyTreeNode):
+class LabelSums(OverExamples, struct.PyTreeNode):
     """Sums over examples: loss (at least float32), examples and labels told right, int32."""
 
     loss: jax.Array
     correct: jax.Array  # examples all of whose labels are right
     right: jax.Array  # labels
     examples: jax.Array
-
-    def mean_loss(self) -> float:
-        """Return the mean loss of the examples; waits for the device."""
-        return float(self.loss) / int(self.examples)
-
-    def cleared(self) -> "LabelSums":
-        """Return zeros on the same devices."""
-        return jax.tree.map(lambda x: jnp.zeros_like(x, device=x.sharding), self)
-
-    def __add__(self, other: "LabelSums") -> "LabelSums":
-        return jax.tree.map(jnp.add, self, other)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -86,13 +86,12 @@ class Measurements:
         if name not in self._parts or self._setup.own is not None:
             return {}
         part = self._parts[name]
-        lists = () if predicted is None else (predicted,)
-        measured = {name: self._strategy.evaluate(now.variables, part, *lists)}
+        measured = {name: self._strategy.evaluate(now.variables, part, predicted)}
         if mean := now.averaged:
             measured[name + EMA] = self._strategy.evaluate(mean, part)
-        return {split: _numbers(metrics) for split, metrics in measured.items()}
+        return {split: numbers_of(metrics) for split, metrics in measured.items()}
 
 
-def _numbers(metrics: dict[str, Any]) -> dict[str, Any]:
+def numbers_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a log has a place for: no lists, such as those by class."""
     return {name: x for name, x in metrics.items() if not isinstance(x, (list, dict))}

@@ -10,7 +10,7 @@ import optax
 from optax import contrib
 
 from cnn_jax.runtime import ranges
-from cnn_jax.train.rules import find, kernels
+from cnn_jax.train.rules import Wanted, find, kernels
 from cnn_jax.train.schedules import Schedule
 
 WARM_ERROR_FACTOR = 0.1  # He et al. 2015, section 4.2: 0.01 before 0.1
@@ -64,7 +64,7 @@ def make_optimizer(
     rule = find(name)
     if weight_decay and not rule.decays:
         steps.append(optax.add_decayed_weights(weight_decay, mask=kernels))
-    steps.append(rule.made(schedule, momentum, weight_decay, options))
+    steps.append(rule.made(Wanted(schedule, momentum, weight_decay, options)))
     if name == "sam":
         steps = [_uphill(optax.chain(*steps))]
     if factors is not None:

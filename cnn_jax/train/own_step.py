@@ -11,11 +11,12 @@ from flax import struct
 
 from cnn_jax.runtime import random_keys
 from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.tasks.metrics import Additive
 
 Metrics = Mapping[str, jax.Array]
 
 
-class Totals(struct.PyTreeNode):
+class Totals(Additive, struct.PyTreeNode):
     """Metrics, numbers by name, summed up over steps."""
 
     totals: dict[str, jax.Array]
@@ -25,13 +26,6 @@ class Totals(struct.PyTreeNode):
         """Return the mean of ``loss``, or of the first metric; waits for the device."""
         name = "loss" if "loss" in self.totals else min(self.totals)
         return float(self.totals[name]) / int(self.steps)
-
-    def cleared(self) -> "Totals":
-        """Return zeros on the same devices."""
-        return jax.tree.map(lambda x: jnp.zeros_like(x, device=x.sharding), self)
-
-    def __add__(self, other: "Totals") -> "Totals":
-        return jax.tree.map(jnp.add, self, other)
 
     @staticmethod
     def means(parts: Iterable["Totals"]) -> dict[str, float]:

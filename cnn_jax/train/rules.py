@@ -32,26 +32,32 @@ def kernels(params: optax.Params) -> optax.Params:
     )
 
 
+class Wanted(NamedTuple):
+    """What a config asks of a rule; ``options`` are further arguments of its factory."""
+
+    schedule: Any
+    momentum: float
+    weight_decay: float
+    options: Mapping[str, Any]
+
+
 class Rule(NamedTuple):
-    """A rule: (schedule, momentum, weight decay, options) -> optax transformation.
+    """What makes an optax transformation of what is wanted.
 
     ``decays`` says that it has a place of its own for weight decay.
     """
 
-    made: Callable[..., Any]
+    made: Callable[[Wanted], Any]
     decays: bool = False
 
 
-def _of_factory(
-    factory: Callable[..., Any], name: str, *, takes: Mapping[str, Any], first: Any
-) -> Any:
-    """Return what an optax factory makes of a schedule, arguments of ours and options.
+def _of_factory(factory: Callable[..., Any], name: str, wanted: Wanted, **ours: Any) -> Any:
+    """Return what an optax factory makes of the schedule, arguments of ours and the options.
 
     Raises ``BadInputError`` for an option that it does not take, or cannot work with, and for a
     factory whose updates need more than a step has.
     """
-    options = takes.get("options", {})
-    ours = {key: value for key, value in takes.items() if key != "options"}
+    options = wanted.options
     parameters = inspect.signature(factory).parameters
     known = [each for each in [*parameters][1:] if each not in ours and each not in SET_BY_FIELDS]
     open_ended = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
@@ -64,7 +70,7 @@ def _of_factory(
             meant = suggestion(option, known, count=3) or "no options"
             raise BadInputError(f"{line} has no such argument; it has {meant}")
     try:
-        made = factory(first, **ours, **options)
+        made = factory(wanted.schedule, **ours, **options)
         if options or name not in _OWN:
             _try(made)
     except Exception as error:  # whatever a factory says of options that it was not made for
@@ -86,58 +92,47 @@ def _try(optimizer: Any) -> None:
     jax.eval_shape(updated, {"layer": {"kernel": jnp.zeros((2, 2))}})
 
 
-def _sgd(schedule: Any, momentum: float, decay: float, options: Any, *, nesterov: bool) -> Any:
-    del decay
-    takes = {"momentum": momentum or None, "nesterov": nesterov, "options": options}
-    return _of_factory(optax.sgd, "sgd", takes=takes, first=schedule)
+def _sgd(wanted: Wanted, *, nesterov: bool) -> Any:
+    momentum = wanted.momentum or None
+    return _of_factory(optax.sgd, "sgd", wanted, momentum=momentum, nesterov=nesterov)
 
 
-def _rmsprop(schedule: Any, momentum: float, decay: float, options: Any) -> Any:
-    del decay
-    takes = {"momentum": momentum or None, "options": options}
-    return _of_factory(optax.rmsprop, "rmsprop", takes=takes, first=schedule)
+def _rmsprop(wanted: Wanted) -> Any:
+    return _of_factory(optax.rmsprop, "rmsprop", wanted, momentum=wanted.momentum or None)
 
 
-def _lars(schedule: Any, momentum: float, decay: float, options: Any) -> Any:
-    if options:
-        raise BadInputError(f"optim.options.{next(iter(options))}: lars has no options")
-    rate = optax.scale_by_learning_rate(schedule)
-    return optax.chain(_by_trust_ratio(decay), rate, optax.trace(momentum))
+def _lars(wanted: Wanted) -> Any:
+    if wanted.options:
+        raise BadInputError(f"optim.options.{next(iter(wanted.options))}: lars has no options")
+    rate = optax.scale_by_learning_rate(wanted.schedule)
+    return optax.chain(_by_trust_ratio(wanted.weight_decay), rate, optax.trace(wanted.momentum))
 
 
-def _muon(schedule: Any, momentum: float, decay: float, options: Any) -> Any:
+def _muon(wanted: Wanted) -> Any:
     # contrib.muon has one switch for Nesterov's momentum in both of its rules, and its Adam would
     # be Nadam; so it gets the matrices alone.
-    takes = {
-        "beta": momentum,
-        "weight_decay": decay,
-        "muon_weight_dimension_numbers": _matrices,
-        "options": options,
-    }
-    muon = _of_factory(contrib.muon, "muon", takes=takes, first=schedule)
-    return optax.partition({"muon": muon, "adam": optax.adam(schedule)}, _muon_or_adam)
+    muon = _of_factory(
+        contrib.muon,
+        "muon",
+        wanted,
+        beta=wanted.momentum,
+        weight_decay=wanted.weight_decay,
+        muon_weight_dimension_numbers=_matrices,
+    )
+    return optax.partition({"muon": muon, "adam": optax.adam(wanted.schedule)}, _muon_or_adam)
 
 
-def _of_optax(
-    factory: Callable[..., Any],
-    name: str,
-    schedule: Any,
-    momentum: float,
-    decay: float,
-    options: Any,
-) -> Any:
+def _of_optax(factory: Callable[..., Any], name: str, wanted: Wanted) -> Any:
     """Return what a factory makes; it gets the decay where it can leave it to kernels.
 
     Not the momentum, whose default suits sgd: of other rules it is an option.
     """
-    takes: dict[str, Any] = {"options": options}
-    parameters = inspect.signature(factory).parameters
-    mask = _mask(factory)
-    if "weight_decay" in parameters:
-        takes["weight_decay"] = 0.0 if mask is None else decay
-        if mask is not None:
-            takes[mask] = kernels
-    return _of_factory(factory, name, takes=takes, first=schedule)
+    ours: dict[str, Any] = {}
+    if (mask := _mask(factory)) is not None:
+        ours = {"weight_decay": wanted.weight_decay, mask: kernels}
+    elif "weight_decay" in inspect.signature(factory).parameters:
+        ours = {"weight_decay": 0.0}
+    return _of_factory(factory, name, wanted, **ours)
 
 
 def _mask(factory: Callable[..., Any]) -> str | None:
@@ -148,17 +143,9 @@ def _mask(factory: Callable[..., Any]) -> str | None:
     return next((name for name in MASKS if name in parameters), None)
 
 
-def _registered(
-    factory: Callable[..., Any],
-    name: str,
-    schedule: Any,
-    momentum: float,
-    decay: float,
-    options: Any,
-) -> Any:
-    del momentum, decay
+def _registered(factory: Callable[..., Any], name: str, wanted: Wanted) -> Any:
     try:
-        made = factory(schedule, **options)
+        made = factory(wanted.schedule, **wanted.options)
     except (TypeError, ValueError) as error:
         raise BadInputError(f"optim.options of {name}: {first_line(error)}") from None
     if not isinstance(made, optax.GradientTransformation):

@@ -273,9 +273,9 @@ def _classification(module: nn.Module, shape: tuple[int, ...], dtype: Any) -> Cl
 
 def check_classes(setup: Setup, parts: Mapping[str, Part | Stream]) -> None:
     """Raise ``BadInputError`` for labels that the task has no use for."""
+    task: Any = setup.task
     for name, part in parts.items():
         what = f"the {name} part of the data"
-        task: Any = setup.task
         if hasattr(task, "check_labels"):
             task.check_labels(part.labels, what)
         elif isinstance(task, Classification):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from cnn_jax.data.parts import Stream
@@ -74,9 +75,11 @@ class Strategy:
         drawn = random_keys.argument(seed), given
         return compilation.hurried(self._draw, *drawn)(*drawn)
 
-    def evaluate(self, variables: Variables, data: OnDevices, *lists: Any) -> dict[str, Any]:
+    def evaluate(
+        self, variables: Variables, data: OnDevices, predicted: list[np.ndarray] | None = None
+    ) -> dict[str, Any]:
         """Return the metrics of a part; see ``evaluation``."""
-        return self._evaluate(variables, data, *lists)
+        return self._evaluate(variables, data, predicted)
 
     def estimate(self, variables: Variables, data: OnDevices, seed: int) -> Variables:
         """Return the variables with BatchNorm's statistics estimated anew; see ``estimation``."""
