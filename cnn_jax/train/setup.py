@@ -273,13 +273,13 @@ def _classification(module: nn.Module, shape: tuple[int, ...], dtype: Any) -> Cl
 
 def check_classes(setup: Setup, parts: Mapping[str, Part | Stream]) -> None:
     """Raise ``BadInputError`` for labels that the task has no use for."""
-    task: Any = setup.task
+    own = getattr(setup.task, "check_labels", None)
     for name, part in parts.items():
         what = f"the {name} part of the data"
-        if hasattr(task, "check_labels"):
-            task.check_labels(part.labels, what)
-        elif isinstance(task, Classification):
-            check_labels(part.labels, task.classes, what)
+        if own is not None:
+            own(part.labels, what)
+        elif isinstance(setup.task, Classification):
+            check_labels(part.labels, setup.task.classes, what)
 
 
 def steps_in_all(steps: int | None, epochs: float | None, examples: int, batch_size: int) -> int:
