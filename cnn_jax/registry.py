@@ -115,6 +115,11 @@ def origin(kind: str, name: str) -> Plugin | None:
     return _origins.get((kind, name))
 
 
+def registered() -> list[tuple[str, str, Plugin]]:
+    """Return (kind, name, where it comes from) of all that plug-ins have registered."""
+    return [(kind, name, plugin) for (kind, name), plugin in sorted(_origins.items())]
+
+
 def is_known(kind: str, name: str) -> bool:
     """Return whether there is such an object, perhaps of an installed plug-in."""
     if name not in _TABLES[kind]:

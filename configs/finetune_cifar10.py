@@ -1,18 +1,22 @@
 """A trained network fine-tuned on CIFAR-10: transfer learning in one field.
 
+Paper: Howard & Ruder 2018, section 3.2 (rates by depth).
+Data: CIFAR-10.
+Published: none.
+Result: not run to the end at this size; `experiments/transfer_by_data_size.py` is the study that was.
+
 Lecture 002's three regimes, by how much data there is: `last` trains the classifier alone, `late`
 the later half of the stages, `all` everything, here with a rate that falls by a factor from each
 stage to the one before it (Howard & Ruder 2018, section 3.2). The source is a run's folder,
 PyTorch's weights or an exported network of a ResNet-20; its head is replaced when it has other
 classes.
 
-    cnn-jax train --config=configs/finetune_cifar10.py:last --config.init.source=runs/source \
+    cnn-jax train --config=finetune_cifar10:last --config.init.source=runs/resnet20 \
         --workdir=runs/tuned
 
 What was taken, what starts anew and what trains is printed first and kept in init.json. Images
 have to be normalised as the source's were: set `data.mean` and `data.std` where those differ (the
 run says so).
-Not run to the end by us at this size; `experiments/transfer_by_data_size.py` is the study that was.
 """
 
 from cnn_jax.config import Config, base_config

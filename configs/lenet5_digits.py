@@ -1,13 +1,15 @@
 """LeNet-5 on scikit-learn's digits: the demonstration.
 
-Paper: LeCun et al. 1998, "Gradient-based learning applied to document recognition", section II.B
-(the network; data, augmentation and schedule are this project's). The 8x8 images are enlarged to
-the 32x32 that the network was made for; label smoothing and shifts keep it from learning 1,294
-images by heart.
+Paper: LeCun et al. 1998, section II.B.
+Data: scikit-learn's digits, 8x8.
+Published: none on these data.
+Result: 99.44 % of 359 test images (seed 0), in less than a minute on 2 CPU cores.
 
     make demo
 
-Time: under a minute on 2 CPU cores. Result: 99.44 % of 359 test images (seed 0).
+The network is that of "Gradient-based learning applied to document recognition"; data, augmentation
+and schedule are this project's. The 8x8 images are enlarged to the 32x32 that the network was made
+for; label smoothing and shifts keep it from learning 1,294 images by heart.
 """
 
 from cnn_jax.config import Config, base_config

@@ -1,13 +1,15 @@
 """LeNet-5 on MNIST, from a folder of images.
 
-Paper: LeCun et al. 1998, "Gradient-based learning applied to document recognition": 0.95 % error
-with sparse C3, trainable subsampling and an RBF output, 0.8 % with distortions. Here ReLU,
-max-pooling and a linear head, shifts of two pixels, ten epochs.
+Paper: LeCun et al. 1998, section II.B.
+Data: MNIST, a folder of images.
+Published: 0.95 % error; 0.8 % with distortions.
+Result: 0.63 % error (99.37 % of 10,000 test images, seed 0), in 70 s on 2 CPU cores.
 
-    cnn-jax train --config=configs/lenet5_mnist.py --config.data.dir=MNIST --workdir=runs/mnist
+    cnn-jax train --config=lenet5_mnist --config.data.dir=MNIST --workdir=runs/mnist
 
-where MNIST holds train/CLASS/* and test/CLASS/*. Time: 70 s on 2 CPU cores, once the
-folder is converted (20 s). Result: 99.37 % of 10,000 test images (seed 0).
+where MNIST holds train/CLASS/* and test/CLASS/*, which are converted first (20 s). The paper,
+"Gradient-based learning applied to document recognition", has sparse C3, trainable subsampling and
+an RBF output; here ReLU, max-pooling and a linear head, shifts of two pixels, ten epochs.
 """
 
 from cnn_jax.config import Config, base_config

@@ -15,12 +15,14 @@ class Call(NamedTuple):
         method: such as ``__call__``.
         shape: of what it returned, ``[N, ...]``; None where that is not one array.
         start: how many calls began before it.
+        kind: the name of the module's class.
     """
 
     path: tuple[str, ...]
     method: str
     shape: tuple[int, ...] | None
     start: int
+    kind: str
 
 
 def calls(run: Callable[..., Any], *args: Any) -> list[Call]:
@@ -36,7 +38,8 @@ def calls(run: Callable[..., Any], *args: Any) -> list[Call]:
         start, begun = begun, begun + 1
         result = call(*args, **kwargs)
         shape = tuple(result.shape) if hasattr(result, "shape") else None
-        ended.append(Call(context.module.path, context.method_name, shape, start))
+        kind = type(context.module).__name__
+        ended.append(Call(context.module.path, context.method_name, shape, start, kind))
         return result
 
     def traced(*args):

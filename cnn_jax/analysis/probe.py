@@ -70,13 +70,29 @@ class Probe:
     @functools.cached_property
     def layers(self) -> dict[str, tuple[int, ...]]:
         """The shape of each layer's output for one image, (H', W', C') or (C',), as they end."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name, call in self._calls:
+            assert call.shape is not None
+            shapes.setdefault(name, call.shape[1:])
+        return shapes
+
+    @functools.cached_property
+    def _calls(self) -> list[tuple[str, execution.Call]]:
         x = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
         run = functools.partial(self.module.apply, self.variables, **inference(self.module))
-        shapes: dict[str, tuple[int, ...]] = {}
-        for call in execution.calls(run, x):
-            if call.path and call.method == "__call__" and call.shape is not None:
-                shapes.setdefault("/".join(call.path), call.shape[1:])
-        return shapes
+        return [
+            ("/".join(call.path), call)
+            for call in execution.calls(run, x)
+            if call.path and call.method == "__call__" and call.shape is not None
+        ]
+
+    def before_last(self) -> str:
+        """Return the layer whose output the last one is given; the only one of a network of one.
+
+        Dropout, which changes nothing in inference, is passed over.
+        """
+        names = [name for name, call in self._calls if "Dropout" not in call.kind]
+        return self.layer(names[max(len(names) - 2, 0)] if names else None)
 
     @property
     def maps(self) -> dict[str, tuple[int, ...]]:

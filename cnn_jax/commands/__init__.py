@@ -8,10 +8,14 @@ it runs: help and bad flags answer at once.
 from types import ModuleType
 
 from cnn_jax.commands import (
+    config,
+    configs,
+    doctor,
     evaluate,
     export,
     import_weights,
     inspect,
+    models,
     plan,
     predict,
     prepare,
@@ -31,4 +35,8 @@ COMMANDS: dict[str, ModuleType] = {
     "export": export,
     "predict": predict,
     "search-images": search_images,
+    "models": models,
+    "configs": configs,
+    "config": config,
+    "doctor": doctor,
 }

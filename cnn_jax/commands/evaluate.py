@@ -14,9 +14,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     flags.add_workdir(parser)
     parser.add_argument("--split", default="test", help="test (default), validation or train")
     flags.add_checkpoint(parser)
+    flags.add_names(parser)
     about = "a folder for all metrics, every example's scores, plots of confusion and reliability"
     parser.add_argument("--out", type=flags.path, metavar="DIR", help=about)
-    parser.epilog = "--config.data.FIELD=VALUE takes other data"
+    flags.add_overrides(parser, "--config.data.FIELD=VALUE takes other data")
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
@@ -31,6 +32,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         step=arguments.step,
         ema=arguments.ema,
         overrides=overrides,
+        names=arguments.names,
         out=arguments.out,
     )
     print(json.dumps(measured))

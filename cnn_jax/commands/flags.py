@@ -2,8 +2,10 @@
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Sequence
 
+from cnn_jax.commands import completion
 from cnn_jax.runtime import ranges
 from cnn_jax.runtime.errors import BadInputError
 
@@ -34,11 +36,74 @@ COUNT, PLACE = number(ranges.whole(1)), number(ranges.whole(0))
 SEED = number(ranges.Said(ranges.whole(0, high=2**32 - 1), "a whole number from 0 to 2**32 - 1"))
 
 
-def add_config(parser: argparse.ArgumentParser) -> None:
-    """Add ``--config``, whose fields ``--config.a.b=VALUE`` sets."""
-    about = "the experiment"
-    parser.add_argument("--config", required=True, type=path, metavar="FILE.py[:ARG]", help=about)
-    parser.epilog = "--config.a.b=VALUE overrides a field of the config"
+SPEC = "NAME|FILE.py[:ARG]"
+ANY_FIELD = "--config.a.b=VALUE, or --config.a.b VALUE, sets a field of the config; None unsets one"
+
+
+def add_config(parser: argparse.ArgumentParser, about: str = "", *, required: bool = True) -> None:
+    """Add ``--config``, whose fields ``--config.a.b=VALUE`` sets; ``about`` ends its help."""
+    text = f"one of the library's own (see cnn-jax configs), or a file{about}"
+    action = parser.add_argument(
+        "--config", required=required, type=path, metavar=SPEC, help=text
+    )
+    completion.complete(action, completion.configs)
+
+
+def add_overrides(parser: argparse.ArgumentParser, what: str) -> None:
+    """Say in help what ``--config.FIELD=VALUE`` does, and add ``--overrides``, a file of them."""
+    parser.add_argument(
+        "--overrides",
+        type=path,
+        metavar="FILE",
+        help="a text file of overrides, FIELD=VALUE a line; the command line's count more",
+    )
+    parser.epilog = what
+
+
+def separate(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return (overrides, the other arguments); ``--config.a VALUE`` becomes ``--config.a=VALUE``.
+
+    argparse would take an argument with a space in it, {"flip": {}}, for the name of an image.
+    """
+    overrides, others, left = [], [], iter(arguments)
+    for argument in left:
+        if not argument.startswith("--config."):
+            others.append(argument)
+            continue
+        if "=" not in argument:
+            value = next(left, None)
+            if value is None or value.startswith("--"):
+                raise BadInputError(f"{argument} takes a value: {argument}=VALUE")
+            argument = f"{argument}={value}"
+        overrides.append(argument)
+    return overrides, others
+
+
+def with_file(arguments: argparse.Namespace, overrides: Sequence[str]) -> list[str]:
+    """Return the overrides of ``--overrides``' file, where one is named, and the command line's."""
+    if getattr(arguments, "overrides", None) is None:
+        return list(overrides)
+    from cnn_jax.config.override_file import merged, read
+
+    return merged(read(arguments.overrides), overrides)
+
+
+def add_pattern(parser: argparse.ArgumentParser, such_as: str) -> None:
+    """Add ``PATTERN``, which all names fit unless it is given."""
+    about = f"a part of the names, or with * and ?, such as '{such_as}'; all if left out"
+    parser.add_argument("pattern", nargs="?", default="", metavar="PATTERN", help=about)
+
+
+def by_number(name: str) -> list[str | int]:
+    """Return what sorts names with numbers in them as people do: resnet20 before resnet110."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add ``--model``."""
+    about = "a model of the zoo (see cnn-jax models)"
+    action = parser.add_argument("--model", required=True, metavar="NAME", help=about)
+    completion.complete(action, completion.models)
 
 
 def add_workdir(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +123,12 @@ def add_checkpoint(parser: argparse.ArgumentParser, also: str = "") -> None:
     parser.add_argument(
         "--ema", action="store_true", help="the averaged network, of a run with optim.ema"
     )
+
+
+def add_names(parser: argparse.ArgumentParser) -> None:
+    """Add ``--names``."""
+    about = "the names of the network's classes, one a line; those that the run knows if unset"
+    parser.add_argument("--names", type=path, metavar="FILE", help=about)
 
 
 def _step(text: str) -> int | str:

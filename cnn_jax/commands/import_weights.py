@@ -12,7 +12,7 @@ HELP = "make a run's folder of PyTorch weights"
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
-    parser.add_argument("--model", required=True, metavar="NAME", help="a model of the zoo")
+    flags.add_model(parser)
     about = "the weights"
     parser.add_argument(
         "--from", required=True, dest="file", type=flags.path, metavar="FILE", help=about

@@ -13,8 +13,7 @@ LESS_MEMORY = "lower data.image_size (--config.data.image_size=VALUE)"
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("--workdir", type=flags.path, metavar="DIR", help="the run's folder")
-    text = "batch: instead of a run"
-    parser.add_argument("--config", type=flags.path, metavar="FILE.py[:ARG]", help=text)
+    flags.add_config(parser, "; for batch, instead of a run", required=False)
     parser.add_argument("--what", required=True, metavar="KIND", help="what to draw, or 'all'")
     text = "where the pictures go"
     parser.add_argument("--out", required=True, type=flags.path, metavar="DIR", help=text)
@@ -25,7 +24,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "images", nargs="*", type=flags.path, metavar="IMAGE", help="else some of the test set"
     )
-    parser.epilog = "--config.data.FIELD=VALUE takes other data"
+    flags.add_overrides(parser, "--config.data.FIELD=VALUE takes other data")
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:

@@ -5,11 +5,11 @@ import re
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from cnn_jax.commands import COMMANDS
+from cnn_jax.commands import COMMANDS, completion, flags
 from cnn_jax.registry import IMPORT, import_plugins, nearest
-from cnn_jax.runtime import exit_status
+from cnn_jax.runtime import exit_status, provenance
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.runtime.malloc import tune_malloc
 
@@ -20,15 +20,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     running: list[ModuleType] = []
 
     def run() -> int:
-        # argparse takes an argument with a space in it, {"flip": {}}, for the name of an image.
-        given = sys.argv[1:] if argv is None else argv
-        overrides = [argument for argument in given if argument.startswith("--config.")]
         parser, usages = _parser()
-        known, rest = parser.parse_known_args([a for a in given if a not in overrides])
+        completion.offer(parser)
+        overrides, others = flags.separate(sys.argv[1:] if argv is None else argv)
+        known, rest = parser.parse_known_args(others)
         _refuse_flags(rest, usages[known.command])
         import_plugins(known.imports)
         running.append(COMMANDS[known.command])
-        return running[0].run(known, rest + overrides)
+        return running[0].run(known, rest + flags.with_file(known, overrides))
 
     def says(name: str) -> str | None:
         return getattr(running[0], name, None) if running else None
@@ -47,11 +46,32 @@ class _Parser(argparse.ArgumentParser):
         raise BadInputError(f"{message} (see {self.prog} --help)")
 
 
+class _Version(argparse.Action):
+    def __init__(self, option_strings: Sequence[str], dest: str):
+        super().__init__(option_strings, dest, nargs=0, help="print the versions in use, and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(provenance.version_line())
+        parser.exit()
+
+
+class _Completion(argparse.Action):
+    def __init__(self, option_strings: Sequence[str], dest: str):
+        about = "print what makes a shell complete commands, flags and fields, and exit"
+        super().__init__(option_strings, dest, choices=completion.SHELLS, help=about)
+
+    def __call__(self, parser: argparse.ArgumentParser, _: Any, shell: Any, *__: Any) -> None:
+        print(completion.code(parser.prog, shell))
+        parser.exit()
+
+
 def _parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
     """Return the parser of all commands, and each one's usage."""
     # Abbreviations are off: --config.a.b flags must not be taken for --config.
     about = (sys.modules["cnn_jax"].__doc__ or "").strip().splitlines()[0]
     parser = _Parser(prog="cnn-jax", description=about, allow_abbrev=False)
+    parser.add_argument("--version", action=_Version)
+    parser.add_argument("--print-completion", action=_Completion)
     commands = parser.add_subparsers(
         title="commands", required=True, metavar="COMMAND", dest="command"
     )

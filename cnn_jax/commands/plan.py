@@ -13,6 +13,7 @@ LESS_MEMORY = "lower data.batch_size or data.image_size, or raise optim.accumula
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     flags.add_config(parser)
+    flags.add_overrides(parser, flags.ANY_FIELD)
     parser.add_argument("--topology", required=True, help="the slice, such as v5e:2x2 or v4:2x2x1")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
 

@@ -14,11 +14,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     flags.add_workdir(parser)
     flags.add_checkpoint(parser)
     parser.add_argument("--top", type=int, default=5, metavar="N", help="classes shown (5)")
-    parser.add_argument(
-        "--names", type=flags.path, metavar="FILE", help="the classes' names, one a line"
-    )
-    parser.add_argument("images", nargs="+", type=flags.path, metavar="IMAGE", help="image files")
-    parser.epilog = "--config.data.FIELD=VALUE takes another size or normalisation"
+    flags.add_names(parser)
+    parser.add_argument("images", nargs="+", type=flags.path, metavar="IMAGE", help="image files, or folders")
+    flags.add_overrides(parser, "--config.data.FIELD=VALUE takes another size or normalisation")
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:

@@ -25,18 +25,20 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sheet", type=flags.path, metavar="FILE.png", help="draw queries with their neighbours"
     )
-    parser.add_argument("queries", nargs="*", type=flags.path, metavar="IMAGE", help="image files")
-    parser.epilog = "--config.data.FIELD=VALUE takes other data"
+    parser.add_argument("queries", nargs="*", type=flags.path, metavar="IMAGE", help="image files, or folders")
+    flags.add_overrides(parser, "--config.data.FIELD=VALUE takes other data")
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Print a line a query."""
     from cnn_jax import inspection
+    from cnn_jax.deploy.predict import image_files
     from cnn_jax.inspection import image_search
 
+    queries = image_files(arguments.queries)
     subject = inspection.open_run(
         arguments.workdir,
-        arguments.queries,
+        queries,
         step=arguments.step,
         ema=arguments.ema,
         overrides=overrides,
@@ -44,7 +46,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     found = image_search.search_images(
         subject,
         arguments.index,
-        arguments.queries,
+        queries,
         images=arguments.images,
         layer=arguments.layer,
         top=arguments.top,

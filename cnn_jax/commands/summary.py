@@ -13,7 +13,7 @@ SIZES = ranges.whole(1, high=100_000)
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
-    parser.add_argument("--model", required=True, metavar="NAME", help="a model of the zoo")
+    flags.add_model(parser)
     parser.add_argument("--input", metavar="H,W,C", help="of one image; the model's own if unset")
     parser.add_argument("--classes", type=flags.COUNT, metavar="N", help="outputs")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
@@ -27,13 +27,14 @@ def run(arguments: argparse.Namespace, rest: list[str]) -> int:
     from cnn_jax import models
     from cnn_jax.analysis import summarize
     from cnn_jax.analysis.table import summary_table
+    from cnn_jax.runs.counts import default_classes
 
     shape = models.image_shape(arguments.model)
     if arguments.input is not None:
         shape = _shape(arguments.input)
     classes = arguments.classes
     if classes is None:
-        classes = 1000 if min(shape[:2], default=0) > 32 else 10
+        classes = default_classes(shape)
     summary = summarize(models.create(arguments.model, num_classes=classes), shape)
     if arguments.json:
         print(summary.to_json())

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from cnn_jax.commands import flags
 
@@ -15,7 +16,13 @@ STOPPED = 128  # plus the signal's number, as shells have it
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     flags.add_config(parser)
+    flags.add_overrides(parser, flags.ANY_FIELD)
     flags.add_workdir(parser)
+    parser.add_argument(
+        "--extend",
+        action="store_true",
+        help="let the run in the folder go on to more steps, which its schedule must not look at",
+    )
     together = parser.add_argument_group("several processes, one run (each with its own devices)")
     together.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 listens")
     together.add_argument("--processes", type=flags.COUNT, metavar="N", help="how many there are")
@@ -31,6 +38,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Train, and print the test accuracy and where the result is."""
+    from cnn_jax.data.sources.folder import TEST_PART
     from cnn_jax.runs import experiment, workdir
     from cnn_jax.runs.run import train_and_evaluate
     from cnn_jax.runtime import distributed
@@ -48,7 +56,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     folder = Path(arguments.workdir)
     config = experiment.load_config(arguments.config, overrides)
     try:
-        result = train_and_evaluate(config, folder)
+        result = train_and_evaluate(config, folder, extend=arguments.extend)
     except StoppedError as error:
         if distributed.is_first():
             print(f"cnn-jax: {error}; the state is saved in {folder}", file=sys.stderr)
@@ -61,6 +69,19 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     else:
         right = round(test["accuracy"] * test["examples"])
         print(f"test accuracy {test['accuracy']:.2%} ({right:,} of {test['examples']:,})")
+    for line in result.get("notes", ()):
+        if TEST_PART in line:  # the score is of what the set's user may not expect
+            print(line)
+    if opened := result.get("test_openings"):
+        before = ", ".join(_told(each) for each in opened[:-1])
+        print(f"the test set was opened {len(opened)} times; before: {before}")
     print(f"result {folder / workdir.RESULT}")
     print(f"curves {folder / CURVES}")
     return 0
+
+
+def _told(opening: dict[str, Any]) -> str:
+    """Return what the test set said of a shorter run, in words."""
+    accuracy = opening.get("accuracy")
+    said = f"loss {opening['loss']}" if accuracy is None else f"accuracy {accuracy:.2%}"
+    return f"{said} after {opening['step']} steps"

@@ -2,6 +2,7 @@
 
 from cnn_jax.config.checks import check, profile_steps
 from cnn_jax.config.declarations import Field, placeholder
+from cnn_jax.config.described import Described, described
 from cnn_jax.config.fields import (
     Config,
     add_fields,
@@ -33,6 +34,7 @@ __all__ = [
     "NEUTRAL",
     "NUMERICS",
     "Config",
+    "Described",
     "Field",
     "Stored",
     "add_fields",
@@ -41,6 +43,7 @@ __all__ = [
     "check",
     "choose_length",
     "declared",
+    "described",
     "difference",
     "from_json",
     "leaves",

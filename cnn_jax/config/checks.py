@@ -134,8 +134,11 @@ def _check_init(init: Config) -> None:
     if init.source is None:
         unset = base_config().init
         for name, value in ordered(init).items():
-            right = "unset while init.source is: there are no weights to start from"
-            _need(value == unset[name], f"init.{name}", value, right)
+            if value != unset[name]:
+                raise BadInputError(
+                    f"config field 'init.{name}' is {value!r} and counts only with init.source, "
+                    "which is unset; set that, or leave this out"
+                )
     both = init.train and init.regime is not None
     _need(not both, "init.regime", init.regime, "unset where init.train says what trains")
 

@@ -8,15 +8,16 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from cnn_jax.config import library
 from cnn_jax.config.fields import Config
 from cnn_jax.config.filling import whole
-from cnn_jax.registry import nearest, registering
+from cnn_jax.registry import nearest, registering, suggestion
 from cnn_jax.runtime import python_file
 from cnn_jax.runtime.errors import BadInputError
 
 
 def read(spec: str) -> Config:
-    """Return the config of ``FILE.py`` or ``FILE.py:ARG``.
+    """Return the config of ``FILE.py`` or ``FILE.py:ARG``; of ``NAME``, one of the library's own.
 
     The file may import what lies beside it, as a script may, and register objects.
 
@@ -24,11 +25,7 @@ def read(spec: str) -> Config:
         BadInputError: no such file, no ``get_config``, or fields that ``base_config`` lacks.
     """
     file, _, arg = spec.partition(":")
-    path = Path(file).expanduser()
-    if file and path.is_dir():
-        raise BadInputError(f"config file {file!r} is a folder; give a file in it (NAME.py)")
-    if not path.is_file():
-        raise BadInputError(f"config file {file!r} does not exist{_nearest_file(path)}")
+    path = _path(file)
     try:
         with registering(file, path), python_file.beside(path.parent.resolve()):
             made = _call(python_file.load(path).get_config, arg or None)
@@ -40,6 +37,25 @@ def read(spec: str) -> Config:
     except (Exception, SystemExit) as error:
         why = python_file.reason(error, path)
         raise BadInputError(f"config file {file!r}: {why}") from error
+
+
+def _path(file: str) -> Path:
+    """Return the file that a spec names."""
+    path, own = Path(file).expanduser(), library.configs()
+    if library.is_name(file) and file in own:
+        return own[file]
+    if library.is_name(file) and not path.exists():
+        meant = suggestion(file, own)
+        raise BadInputError(f"no config of the library is called {file!r}; did you mean {meant}?")
+    if file and path.is_dir():
+        raise BadInputError(f"config file {file!r} is a folder; give a file in it (NAME.py)")
+    if path.is_file():
+        return path
+    if path.stem in own:
+        raise BadInputError(
+            f"config file {file!r} does not exist here; the library's own is --config={path.stem}"
+        )
+    raise BadInputError(f"config file {file!r} does not exist{_nearest_file(path)}")
 
 
 def _call(get_config: Callable[..., Any], arg: str | None) -> Any:

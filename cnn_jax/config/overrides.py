@@ -12,6 +12,7 @@ from cnn_jax import models
 from cnn_jax.config.fields import Config, declared, leaves, sections
 from cnn_jax.config.filling import AT_ONCE, set_value, unknown_field, wrong_type
 from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.runtime.ranges import Range
 from cnn_jax.tasks import table as tasks
 
 # How long a run is: a run has one of them.
@@ -22,7 +23,8 @@ UNSET = "None"
 def override(config: Config, overrides: Sequence[str]) -> Config:
     """Return a copy of ``config`` with ``--config.a.b=VALUE`` flags applied.
 
-    Of a field that is given twice the last value counts; ``None`` unsets a field that may be unset.
+    Of a field that is given twice the last value counts; ``None`` unsets a field that may be unset;
+    a sequence may be written with commas alone, as cat,dog.
     A new name below ``data.augment`` or ``optim.options`` adds a transform or an argument.
 
     Raises:
@@ -45,7 +47,7 @@ def override(config: Config, overrides: Sequence[str]) -> Config:
         if name in sections(copy) and name not in AT_ONCE:
             raise BadInputError(f"config field {name!r} is a section; set one of its fields")
         values.pop(name, None)
-        values[name] = value
+        values[name] = _sequence(copy, name, value)
     unset = [name for name, value in values.items() if value == UNSET and _optional(copy, name)]
     given = [f"--config.{name}={value}" for name, value in values.items() if name not in unset]
     # ml_collections finds the overrides in a whole command line, program name first.
@@ -65,6 +67,26 @@ def override(config: Config, overrides: Sequence[str]) -> Config:
         _set(copy, name, _literal(value))
     choose_length(copy, values.keys() - unset)
     return copy
+
+
+def _sequence(config: Config, name: str, text: str) -> str:
+    """Return the value of a field that is a sequence as Python writes it: of "cat,dog", a tuple.
+
+    Items that are numbers are names where the field takes names alone, as classes may be called 7.
+    """
+    *path, last = name.split(".")
+    section: Any = config
+    for part in path:
+        section = section[part]
+    if section.get_type(last) is not tuple or text[:1] in ("(", "["):
+        return text
+    if text == UNSET:
+        return text if _declared(config, name)[1] else "()"
+    items = [item.strip() for item in text.split(",") if item.strip()]
+    read = tuple(_literal(item) for item in items)
+    allowed, _ = _declared(config, name)
+    names = allowed is not None and not allowed.holds(read) and allowed.holds(tuple(items))
+    return str(tuple(items) if names else read)
 
 
 def _literal(text: str) -> Any:
@@ -106,12 +128,18 @@ def _set(config: Config, name: str, value: Any) -> None:
 
 def _optional(config: Config, name: str) -> bool:
     """Return whether a field may be unset."""
+    return _declared(config, name)[1]
+
+
+def _declared(config: Config, name: str) -> tuple[Range | None, bool]:
+    """Return which values a field takes, as far as that is declared, and whether None is one."""
     section, _, last = name.rpartition(".")
-    if section == "model" and last != "name":
-        return config.model.name is not None and models.declared(config.model.name)[last][1]
-    if section == "task" and last != "name":
-        return config.task.name is not None and tasks.declared(config.task.name)[last][1]
-    return any(field.optional for other, field in declared() if other == name)
+    for own, table in (("model", models), ("task", tasks)):
+        if section == own and last != "name":
+            chosen = config[own].name
+            return (None, False) if chosen is None else table.declared(chosen)[last]
+    found = (field for other, field in declared() if other == name)
+    return next(((field.range, field.optional) for field in found), (None, False))
 
 
 def override_data(config: Config, overrides: Sequence[str]) -> Config:

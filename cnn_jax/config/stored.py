@@ -20,7 +20,8 @@ from cnn_jax.tasks import table as tasks
 # 1, which notes no number: the fields alone. 2: and ``numerics``, ``format`` and ``digest``.
 FORMAT = 2
 NUMERICS = "numerics"
-_MARKS = (json_file.FORMAT, json_file.DIGEST, NUMERICS, plugged.PLUGINS)
+EXTENDS = "extends"
+_MARKS = (json_file.FORMAT, json_file.DIGEST, NUMERICS, plugged.PLUGINS, EXTENDS)
 
 # Fields that may differ when a run is resumed: none of them changes what is computed.
 NEUTRAL = (
@@ -56,20 +57,27 @@ class _File(TypedDict):
     task: NotRequired[dict[str, Any]]
     numerics: NotRequired[dict[str, int]]
     plugins: NotRequired[dict[str, str]]
+    extends: NotRequired[list[str]]
 
 
 class Stored(NamedTuple):
-    """What config.json says: the run's config, and the versions of its arithmetic by name."""
+    """What config.json says: the run's config, and the versions of its arithmetic by name.
+
+    ``extends`` are the identities of the shorter runs that this one goes on from, the first first.
+    """
 
     config: Config
     numerics: dict[str, int]
+    extends: tuple[str, ...] = ()
 
 
-def write_stored(file: Path, config: Config) -> None:
-    """Write a run's config.json, whole or not at all."""
+def write_stored(file: Path, config: Config, extends: Sequence[str] = ()) -> None:
+    """Write a run's config.json, whole or not at all; ``extends`` as ``Stored`` has it."""
     notes: dict[str, Any] = {NUMERICS: numerics_of(config)}
     if brought := plugged.noted(config):
         notes[plugged.PLUGINS] = brought
+    if extends:
+        notes[EXTENDS] = list(extends)
     json_file.write(file, notes | plain(config), version=FORMAT)
 
 
@@ -96,7 +104,7 @@ def read_stored(file: Path) -> Stored | None:
         check_fields(config)
     except BadInputError as error:
         raise json_file.UnreadableFileError(file, f"is not a run's config: {error}") from None
-    return Stored(config, held.get(NUMERICS, {}))
+    return Stored(config, held.get(NUMERICS, {}), tuple(held.get(EXTENDS, ())))
 
 
 def to_json(config: Config) -> str:

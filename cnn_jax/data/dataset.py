@@ -126,6 +126,32 @@ class Dataset:
         parts: Any = {name: kept(part, name) for name, part in self.parts.items()}
         return dataclasses.replace(self, classes=tuple(names), **parts)
 
+    def labelled_as(self, network: Sequence[str]) -> "Dataset":
+        """Return the set with the labels that a trained network has for its classes.
+
+        Args:
+            network: the names of the network's classes, by their numbers. The set may have some
+                of them, in any order. Where it has as many and none of the names is the
+                network's, they are taken to be the same classes.
+
+        Raises:
+            BadInputError: a class of the set is none of the network's.
+        """
+        unknown = [name for name in self.classes if name not in network]
+        if len(unknown) == len(self.classes) == len(network):
+            return self
+        if unknown:
+            raise BadInputError(
+                f"the class {unknown[0]!r} of the data is none of the network's "
+                f"{len(network)}; leave it out: --config.data.only=NAME,NAME,..."
+            )
+        places = np.array([list(network).index(name) for name in self.classes], np.int32)
+        parts: Any = {
+            name: dataclasses.replace(part, labels=places[part.labels])
+            for name, part in self.parts.items()
+        }
+        return dataclasses.replace(self, classes=tuple(network), **parts)
+
 
 def fingerprint(parts: Mapping[str, Part | Stream]) -> str:
     """Return a digest of pixels and labels; of streamed parts, of the labels and their order."""

@@ -1,6 +1,6 @@
 """The classes of image files, by a run's network."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ import numpy as np
 from cnn_jax import config as configs
 from cnn_jax.config import Config
 from cnn_jax.data import decode, preprocessing
+from cnn_jax.data.sources.folder import IMAGES
 from cnn_jax.nn.calling import mode
-from cnn_jax.runs import from_config, workdir
+from cnn_jax.runs import class_names, from_config
 from cnn_jax.runs.from_config import input_shape
 from cnn_jax.runs.restore import check_fits, load_step
 from cnn_jax.runtime.errors import BadInputError
@@ -71,30 +72,29 @@ def read_images(files: Sequence[str | Path], config: Config) -> np.ndarray:
     return images
 
 
+def image_files(given: Iterable[str | Path]) -> list[str | Path]:
+    """Return image files, in the place of a folder those in it and below, sorted by their names.
+
+    Raises:
+        BadInputError: a folder that holds no files with the endings of images.
+    """
+    found: list[str | Path] = []
+    for each in given:
+        if not Path(each).is_dir():
+            found.append(each)
+            continue
+        inside = [path for path in Path(each).rglob("*") if path.suffix.lower() in IMAGES]
+        if not inside:
+            endings = ", ".join(IMAGES)
+            raise BadInputError(f"{str(each)!r} is a folder without image files ({endings})")
+        found += sorted(inside)
+    return found
+
+
 def sizes(files: Sequence[str | Path]) -> list[tuple[int, int]]:
     """Return (rows, columns) of image files that ``read_images`` took, upright."""
     shapes = (decode.pixels(Path(file).read_bytes()).shape for file in files)
     return [(rows, columns) for rows, columns, _ in shapes]
-
-
-def read_names(file: str | Path, classes: int) -> list[str]:
-    """Return the names of the classes from a text file, one a line.
-
-    Raises:
-        BadInputError: no such file, or another number of lines than ``classes``.
-    """
-    try:
-        # Lines end where files have line ends: a name may hold what else Unicode counts as one.
-        names = Path(file).read_text("utf-8").removesuffix("\n").split("\n")
-    except OSError as error:
-        raise BadInputError(f"--names: {str(file)!r}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise BadInputError(f"--names: {str(file)!r} is no text in UTF-8 ({error})") from None
-    if len(names) != classes:
-        raise BadInputError(
-            f"--names: {str(file)!r} has {len(names)} lines; the network has {classes} classes"
-        )
-    return names
 
 
 def predict(
@@ -111,7 +111,7 @@ def predict(
 
     Args:
         folder: of the run.
-        files: images.
+        files: images, or folders of them.
         step: of the checkpoint, ``latest`` (also None) or ``best``.
         ema: the averaged network, of a run with ``optim.ema``.
         top: how many classes.
@@ -130,9 +130,8 @@ def predict(
     module, variables, config, _ = load_step(Path(folder), step, ema=ema)
     config = with_data(module, variables, config, overrides)
     section = config.data
-    known = workdir.read_classes(Path(folder))
-    if names is not None:
-        known = read_names(names, section.classes)
+    known = class_names.of_run(Path(folder), section.classes, names)
+    files = image_files(files)
     pixels = read_images(files, config)
     task = from_config.task(config)
     if not hasattr(task, "scores"):

@@ -37,7 +37,8 @@ class Index:
     Attributes:
         about: where they come from.
         vectors: float32 ``[N, D]`` of length 1.
-        names: of the images, ``[N]``: paths below the source, or their places in the test set.
+        names: of the images, ``[N]``: paths below the source, or in the folder that the run's data
+            are, or else their places in the test set.
         labels: int ``[N]``, -1 where unknown.
     """
 

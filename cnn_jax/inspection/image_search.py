@@ -15,7 +15,7 @@ from cnn_jax.analysis.embedding import embed, nearest, normalised, precision, wi
 from cnn_jax.analysis.pictures import Panel
 from cnn_jax.data.dataset import TEST
 from cnn_jax.deploy.predict import read_images
-from cnn_jax.inspection import Subject
+from cnn_jax.inspection import Subject, file_names
 from cnn_jax.inspection.image_index import FORMAT, About, Index, fingerprint, read_index
 from cnn_jax.inspection.subject import BATCH, colours, pixels_of
 from cnn_jax.runtime.errors import BadInputError
@@ -77,10 +77,10 @@ def search_images(
     if measured:
         yield measure(index, subject, top, method)
     if queries:
-        found = answers(index, subject, queries, top, method)
+        found, rows = answers(index, subject, queries, top, method)
         yield from found
         if sheet is not None:
-            contact_sheet(index, subject, found, Path(sheet))
+            contact_sheet(index, subject, found, rows, Path(sheet))
 
 
 def _check_method(method: str) -> None:
@@ -110,11 +110,10 @@ def build(subject: Subject, layer: str | None, folder: str | Path | None) -> Ind
         layer: whose outputs are the vectors; the last but one, which the classifier sees, if None.
         folder: PNG and JPEG files in it and below; the test set if None.
     """
-    layers = list(subject.probe.layers)
-    layer = subject.probe.layer(layer or layers[max(len(layers) - 2, 0)])
+    layer = subject.probe.layer(layer) if layer else subject.probe.before_last()
     if folder is None:
         part = subject.data().parts[TEST]
-        names = [str(row) for row in range(len(part))]
+        names = file_names.of_test(part, subject)
         labels, read = part.labels, lambda rows: pixels_of(part, range(len(part))[rows])
     else:
         root = Path(folder)
@@ -173,21 +172,26 @@ def search(index: Index, queries: np.ndarray, k: int, method: str) -> tuple[np.n
 
 def answers(
     index: Index, subject: Subject, files: Sequence[str], k: int, method: str
-) -> list[dict[str, Any]]:
-    """Return for each image file its neighbours, the most similar first, as plain values."""
+) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Return for each image file its neighbours, the most similar first, as plain values.
+
+    Beside them their places in the index, ``[N, k]``.
+    """
     queries = embed(subject.probe, index.about["layer"], [subject.x])
     similarities, places = search(index, queries, k, method)
     found = []
     for file, near, rows in zip(files, similarities, places, strict=True):
         neighbours = [_neighbour(index, int(r), float(s)) for s, r in zip(near, rows, strict=True)]
         found.append({"image": str(file), "neighbours": neighbours})
-    return found
+    return found, places
 
 
 def _neighbour(index: Index, row: int, similarity: float) -> dict[str, Any]:
-    label = int(index.labels[row])
+    label, name = int(index.labels[row]), str(index.names[row])
     named = {} if label < 0 else {"class": index.about["classes"][label]}
-    return {"image": str(index.names[row]), **named, "similarity": round(similarity, 6)}
+    if index.about["source"] is None and name == str(row):  # as indexes of before have it
+        name = file_names.place(row)
+    return {"image": name, **named, "similarity": round(similarity, 6)}
 
 
 def measure(index: Index, subject: Subject, k: int, method: str) -> dict[str, Any]:
@@ -221,17 +225,17 @@ def measure(index: Index, subject: Subject, k: int, method: str) -> dict[str, An
 
 
 def contact_sheet(
-    index: Index, subject: Subject, found: Sequence[dict[str, Any]], file: Path
+    index: Index, subject: Subject, found: Sequence[dict[str, Any]], places: np.ndarray, file: Path
 ) -> None:
     """Draw each query with its neighbours to the right of it."""
     rows = []
-    for pixels, answer in zip(colours(subject.pixels / 255), found, strict=True):
-        names = [neighbour["image"] for neighbour in answer["neighbours"]]
+    seen = colours(subject.pixels / 255)
+    for pixels, answer, at in zip(seen, found, places, strict=True):
         if index.about["source"] is None:
-            near = pixels_of(subject.data().parts[TEST], map(int, names))
+            near = pixels_of(subject.data().parts[TEST], at)
         else:
             root = Path(index.about["source"])
-            near = read_images([root / name for name in names], subject.config)
+            near = read_images([root / str(name) for name in index.names[at]], subject.config)
         row = [Panel(pixels, f"query\n{Path(answer['image']).name}")]
         for image, neighbour in zip(colours(near / 255), answer["neighbours"], strict=True):
             text = neighbour.get("class") or Path(neighbour["image"]).name

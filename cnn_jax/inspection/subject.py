@@ -19,7 +19,7 @@ from cnn_jax.config import Config
 from cnn_jax.data import preprocessing
 from cnn_jax.data.dataset import TEST
 from cnn_jax.data.parts import Part, Stream
-from cnn_jax.deploy.predict import read_images, sizes, with_data
+from cnn_jax.deploy.predict import image_files, read_images, sizes, with_data
 from cnn_jax.runs import from_config, workdir
 from cnn_jax.runs.experiment import Experiment, assemble
 from cnn_jax.runs.from_config import input_shape
@@ -146,7 +146,7 @@ def open_run(
     Raises:
         BadInputError: no run, a layer it does not have, images that cannot be read.
     """
-    folder = Path(folder)
+    folder, files = Path(folder), image_files(files)
     module, variables, config, step = load_step(folder, step, ema=ema)
     config = with_data(module, variables, config, overrides)
     # Whatever a run computes in, it is looked at in float32.
@@ -164,9 +164,10 @@ def open_run(
                 "the run was not trained here and names no data; give image files, or "
                 "--config.data.name=folder --config.data.dir=DIR"
             )
-        return assemble(config)
+        return assemble(config, known)
 
-    names = workdir.read_classes(folder) or [str(c) for c in range(config.data.classes)]
+    known = workdir.read_classes(folder)
+    names = known or [str(c) for c in range(config.data.classes)]
 
     @functools.cache
     def shown() -> tuple[np.ndarray, Sequence[str]]:

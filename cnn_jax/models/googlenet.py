@@ -1,4 +1,4 @@
-"""GoogLeNet: Inception v1 as published, and torchvision's network of that name."""
+"""GoogLeNet (Szegedy et al. 2014): Inception v1 as published, and torchvision's network."""
 
 from functools import partial
 from typing import Annotated, Any

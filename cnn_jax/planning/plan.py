@@ -11,17 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
-from cnn_jax import config as configs
-from cnn_jax import models
 from cnn_jax.config import Config
-from cnn_jax.data.dataset import Dataset
-from cnn_jax.data.parts import Part
-from cnn_jax.ops.geometry import pair
+from cnn_jax.planning import without_data
 from cnn_jax.planning.collectives import collectives
 from cnn_jax.planning.topologies import CHIPS, StepPlan
-from cnn_jax.runs.experiment import Experiment
-from cnn_jax.runs.from_config import build_module, input_shape
-from cnn_jax.runs.initialise import with_regime
+from cnn_jax.runtime import streams
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train import dispatch, sharding
 from cnn_jax.train.setup import Setup
@@ -43,7 +37,7 @@ def plan(config: Config, topology: str) -> StepPlan:
             field that only the data could settle, or no TPU compiler installed.
     """
     devices = _devices(topology)
-    experiment = _experiment(config)
+    experiment, _ = without_data.experiment(config)
     config = experiment.config
     batch_size, accumulate = config.data.batch_size, config.optim.accumulate
     _check_divided(batch_size, len(devices), accumulate)
@@ -127,35 +121,11 @@ def _devices(topology: str) -> list[Any]:
     from jax.experimental import topologies
 
     try:
-        return topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
+        with streams.silenced():  # libtpu tells what it misses of a TPU's host, of which there is none
+            return topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
     except (jax.errors.JaxRuntimeError, ValueError) as error:
         line = str(error).splitlines()[0]
         raise BadInputError(f"--topology={topology}: libtpu has no such slice ({line})") from None
-
-
-def _experiment(config: Config) -> Experiment:
-    """Return the experiment as it would be with data that have the config's own sizes."""
-    config = configs.override(config, ())
-    section = config.data
-    if section.classes is None:
-        raise BadInputError(
-            "data.classes is unset and planning reads no data; set --config.data.classes=N"
-        )
-    height, width, channels = models.image_shape(config.model.name)
-    if section.image_size is not None:
-        height, width = pair(section.image_size, "data.image_size")
-    section.image_size = height if height == width else (height, width)
-    if section.mean is not None:
-        channels = len(section.mean)
-    section.mean = section.mean or (0.5,) * channels
-    section.std = section.std or (0.5,) * channels
-    # Only its shape is asked for: one black pixel seen many times.
-    n = 1000 * section.batch_size
-    images = np.broadcast_to(np.uint8(0), (n, *input_shape(config)))
-    part = Part(images, np.broadcast_to(np.int32(0), (n,)))
-    names = tuple(map(str, range(section.classes)))
-    data = Dataset(part, None, names, (height, width))
-    return with_regime(Experiment(config, build_module(config), data))[0]
 
 
 def _arguments(setup: Setup, mesh: Mesh) -> tuple[TrainState, dict[str, Any]]:

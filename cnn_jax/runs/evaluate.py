@@ -12,8 +12,9 @@ import numpy as np
 from cnn_jax import config as configs
 from cnn_jax.analysis import verdict_plots
 from cnn_jax.data.dataset import TEST
-from cnn_jax.runs import from_config, workdir
+from cnn_jax.runs import class_names, from_config, workdir
 from cnn_jax.runs.experiment import Experiment, assemble, complete
+from cnn_jax.runs.inferred_fields import ClassesDifferError
 from cnn_jax.runs.restore import check_fits, load_step
 from cnn_jax.runtime import json_file
 from cnn_jax.runtime.atomic_file import written
@@ -34,6 +35,7 @@ def evaluate_run(
     step: Step = None,
     ema: bool = False,
     overrides: Sequence[str] = (),
+    names: str | Path | None = None,
     out: str | Path | None = None,
 ) -> dict[str, Any]:
     """Evaluate a run's checkpoint on a part of its data, or of other data.
@@ -43,21 +45,35 @@ def evaluate_run(
         split: test, validation or train (unaugmented).
         step: of the checkpoint, ``latest`` (also None), or ``best`` on the validation part.
         ema: the averaged network, of a run that has ``optim.ema``.
-        overrides: ``--config.data.FIELD=VALUE``, to take other data.
+        overrides: ``--config.data.FIELD=VALUE``, to take other data. Those may have some of the
+            network's classes, told by their names.
+        names: a text file with the names of the network's classes, one a line; those that the run
+            knows if None.
         out: a folder for ``metrics.json``, which has what is more than a number, too;
             ``scores.npz`` with label, prediction and scores (float32) of each example, in the data
             set's order; and plots of confusion and reliability where the task has classes.
 
     Returns:
         The metrics that are numbers, with ``split``, ``step`` and ``ema``; one that is not finite
-        is None.
+        is None. Where other data are of some of the network's classes, ``classes`` says of how
+        many, and ``accuracy_among`` is that of a choice among those alone.
     """
     _, variables, config, step = load_step(Path(folder), step, ema=ema)
+    known = class_names.of_run(Path(folder), config.data.classes, names)
     config = configs.override_data(config, overrides)
+    if config.data.name is None:
+        raise BadInputError(
+            "the run was not trained here and names no data; give --config.data.name=folder "
+            "--config.data.dir=DIR, or another set"
+        )
     if out is not None:
         workdir.check_writable(Path(out), "--out")
     with jax.enable_x64(config.train.precision == "float64"):
-        experiment = assemble(complete(config))
+        try:
+            experiment = assemble(complete(config), known)
+        except ClassesDifferError as error:
+            hint = "; --names=FILE with the network's class names, one a line, takes some of them"
+            raise BadInputError(f"{error}{hint}") from None
         if split not in experiment.parts:
             have = ", ".join(experiment.parts)
             raise BadInputError(f"--split={split}: the run has no such part, only {have}")
@@ -76,9 +92,28 @@ def evaluate_run(
     if not math.isfinite(measured["loss"]):
         say(f"the {split} loss is not finite")
     about = {"split": split, "step": step, "ema": ema}
+    if overrides and scores:
+        measured |= _among(scores[0], part.labels)
     if out is not None:
         _write(Path(out), experiment, about | measured, part.labels, said[0], scores)
     return about | json_file.plain(numbers_of(measured))
+
+
+def _among(scores: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Return what a choice among the classes that there are would score; {} where all are there.
+
+    Args:
+        scores: of all classes, ``[N, classes]``.
+        labels: int ``[N]``.
+    """
+    if labels.ndim != 1 or scores.ndim != 2:
+        return {}
+    there = np.unique(labels)
+    if len(there) == scores.shape[1]:
+        return {}
+    sound = ~np.isnan(scores).any(axis=1)
+    hits = sound & (there[scores[:, there].argmax(axis=1)] == labels)
+    return {"classes": len(there), "accuracy_among": float(hits.mean())}
 
 
 def _write(

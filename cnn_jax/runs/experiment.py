@@ -118,11 +118,16 @@ class Experiment:
         return self.trainer().setup(self.dataset, steps=self.total_steps, batch_size=batch_size)
 
 
-def assemble(config: Config) -> Experiment:
-    """Load the data, settle the fields that they decide, build the network."""
+def assemble(config: Config, classes: Sequence[str] | None = None) -> Experiment:
+    """Load the data, settle the fields that they decide, build the network.
+
+    ``classes`` are the names of a trained network's: the data may be of some of them.
+    """
     config = configs.override(config, ())
     section = config.data
     dataset = _loaded(config)
+    if classes is not None and dataset.train.labels.ndim == 1:
+        dataset = dataset.labelled_as(classes)
     for line in dataset.notes:
         print(line, file=sys.stderr)
     if dataset.validation is not None and not section.validation:

@@ -7,6 +7,10 @@ from cnn_jax.data.sources import coerce
 from cnn_jax.runtime.errors import BadInputError
 
 
+class ClassesDifferError(BadInputError):
+    """The data have another number of classes than the config says."""
+
+
 def settle(config: Config, data: Dataset) -> None:
     """Fill in what the data decide and check what the config claims about them.
 
@@ -22,7 +26,7 @@ def settle(config: Config, data: Dataset) -> None:
     if section.classes is None:
         section.classes = classes
     elif section.classes != classes:
-        raise BadInputError(
+        raise ClassesDifferError(
             f"data.classes is {section.classes}; {section.name!r} has {classes} classes"
         )
     if section.mean is None or section.std is None:

@@ -15,7 +15,7 @@ from cnn_jax import config as configs
 from cnn_jax.analysis import summarize
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import TEST
-from cnn_jax.runs import from_config, memory_estimate, workdir
+from cnn_jax.runs import extension, from_config, memory_estimate, workdir
 from cnn_jax.runs.experiment import SETTLED_BY_DATA, Experiment, assemble, complete
 from cnn_jax.runs.initialise import Start, with_regime
 from cnn_jax.runs.restore import load_step
@@ -37,6 +37,7 @@ def train_and_evaluate(
     config: Config,
     folder: str | Path,
     *,
+    extend: bool = False,
     sealed: bool = False,
     strategy: Callable[[Setup], Strategy] | None = None,
 ) -> dict[str, Any]:
@@ -44,7 +45,8 @@ def train_and_evaluate(
 
     Continues where the folder holds a checkpoint of the same config; returns at once where it
     holds a finished run. Raises ``BadInputError`` for bad input and ``StoppedError`` after
-    SIGTERM or SIGINT, with the state saved. A ``sealed`` run has no test set: something is to be
+    SIGTERM or SIGINT, with the state saved. ``extend`` lets a run of fewer steps go on to those of
+    ``config``, see ``extension``. A ``sealed`` run has no test set: something is to be
     chosen by it. A ``strategy`` makes the programs in place of the config's, such as those that
     are shared with other seeds.
     """
@@ -52,7 +54,11 @@ def train_and_evaluate(
     config = complete(config)
     fields = dict(configs.leaves(config))
     unsettled = [name for name in SETTLED_BY_DATA if fields[name] is None]
-    done = _finished(folder, config, ignore=unsettled)
+    extending = extend and extension.is_longer(folder, config)
+    lengths = extension.LENGTHS if extending else ()
+    done = _finished(folder, config, ignore=[*unsettled, *lengths])
+    if extending:
+        done = None
     if done is None:
         workdir.check_writable(folder)
     with contextlib.ExitStack() as stack:
@@ -63,12 +69,16 @@ def train_and_evaluate(
             stack.enter_context(jax.enable_x64(config.train.precision == "float64"))
             memory_estimate.check_config(config)
             experiment = assemble(config)
-            done = _finished(folder, experiment.config)
+            if extending:
+                workdir.check_same(folder, experiment.config, ignore=lengths)
+                extension.check(folder, experiment.config, len(experiment.dataset.train))
+            else:
+                done = _finished(folder, experiment.config)
             if sealed:
                 unseen = dataclasses.replace(experiment.dataset, test=None)
                 experiment = dataclasses.replace(experiment, dataset=unseen)
             if done is None:
-                return _sound(_trained(experiment, folder, lock, strategy))
+                return _sound(_trained(experiment, folder, lock, strategy, extending))
     if distributed.is_first():
         say(f"{folder} holds this run, finished")
     return _sound(done)
@@ -96,6 +106,7 @@ def _trained(
     path: Path,
     lock: RunLock,
     strategy: Callable[[Setup], Strategy] | None,
+    extending: bool,
 ) -> dict[str, Any]:
     """Train in the folder at ``path``, and write the result; return it."""
     config = experiment.config
@@ -108,12 +119,14 @@ def _trained(
         steps=experiment.total_steps,
         batch_size=config.data.batch_size,
         every=from_config.every(config),
-        workdir=lambda setup, data: _folder(experiment, path, lock, start),
+        workdir=lambda setup, data: _folder(experiment, path, lock, start, extending),
         variables=None if start is None else start.variables,
     )
     if found.stopped is not None:
         raise StoppedError(found.stopped)
     result = _result(experiment, found)
+    if before := extension.openings(path):
+        result["test_openings"] = [*before, {"step": found.steps} | found.metrics.get(TEST, {})]
     if distributed.is_first() and found.predictions is not None:
         labels = experiment.parts[TEST].labels
         workdir.write_predictions(path, config, labels, [found.predictions])
@@ -123,13 +136,15 @@ def _trained(
 
 @contextlib.contextmanager
 def _folder(
-    experiment: Experiment, path: Path, lock: RunLock, start: Start | None
+    experiment: Experiment, path: Path, lock: RunLock, start: Start | None, extending: bool
 ) -> Iterator[Folder]:
     """Make a run's folder, once everything else is known to be right."""
     config, writers = experiment.config, []
     if distributed.is_first():
         workdir.make(path)
         lock.take()
+        if extending:
+            extension.extend(path, config)
         workdir.check_same(path, config)  # again: another process may have made it meanwhile
         workdir.create(path, config, experiment.classes)
         plain = json.loads(configs.to_json(config))
@@ -137,7 +152,8 @@ def _folder(
             start.tell(path, config)
         writers = [open_writer(name, path, plain) for name in config.train.writers]
     distributed.wait_for_all("run's folder made")
-    yield Folder(path, workdir.identity(config), config.checkpoint.keep, writers)
+    earlier = workdir.extends(path)
+    yield Folder(path, workdir.identity(config), config.checkpoint.keep, writers, earlier)
 
 
 def _result(experiment: Experiment, found: Fitted) -> dict[str, Any]:
@@ -163,6 +179,7 @@ def _result(experiment: Experiment, found: Fitted) -> dict[str, Any]:
             for name, plugin in configs.plugins(experiment.config).items()
         },
         "git": commit(),
+        "notes": list(experiment.dataset.notes),
     } | found.record
 
 

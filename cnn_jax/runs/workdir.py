@@ -126,6 +126,12 @@ def read_config(workdir: Path) -> Config | None:
     return None if held is None else held.config
 
 
+def extends(workdir: Path) -> tuple[str, ...]:
+    """Return the identities of the shorter runs that the run in ``workdir`` goes on from."""
+    held = configs.read_stored(workdir / CONFIG)
+    return () if held is None else held.extends
+
+
 def write_result(workdir: Path, result: dict[str, Any]) -> dict[str, Any]:
     """Write a finished run's result.json, which has its ``identity`` as ``run``."""
     return json_file.write(workdir / RESULT, result)
@@ -184,9 +190,12 @@ def read_init(workdir: Path) -> dict[str, Any] | None:
 
 
 def _check_run(workdir: Path, file: Path, run: str | None) -> None:
-    """Refuse a file that says that it is of another run; those of earlier versions say nothing."""
-    config = None if run is None else read_config(workdir)
-    if config is not None and run != identity(config):
+    """Refuse a file that says that it is of another run; those of earlier versions say nothing.
+
+    Those of a shorter run that was extended are this one's.
+    """
+    held = None if run is None else configs.read_stored(workdir / CONFIG)
+    if held is not None and run not in (identity(held.config), *held.extends):
         raise json_file.UnreadableFileError(
             file, f"is another run's: it does not belong to the {CONFIG} beside it"
         )
@@ -215,9 +224,11 @@ def check_same(workdir: Path, config: Config, *, ignore: Sequence[str] = ()) -> 
         return False
     line = configs.difference(held.config, config, ignore=ignore)
     if line is not None:
+        longer = line.startswith(("train.steps", "train.epochs"))
+        or_else = ", or give --extend to go on from it" if longer else ""
         raise BadInputError(
             f"--workdir: {str(workdir)!r} holds a run of another config: {line}; "
-            "choose another folder"
+            f"choose another folder{or_else}"
         )
     changed = configs.numerics_changed(held.numerics, config)
     if changed is not None and not (workdir / RESULT).exists():
@@ -251,7 +262,7 @@ def create(workdir: Path, config: Config, classes: Sequence[str] | None = None) 
     """Make the folder, if needed, and note the run's config in it, and its classes' names."""
     make(workdir)
     try:
-        configs.write_stored(workdir / CONFIG, config)
+        configs.write_stored(workdir / CONFIG, config, extends(workdir))
         if classes is not None:
             write_classes(workdir, config, classes)
     except OSError as error:

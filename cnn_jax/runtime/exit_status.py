@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from cnn_jax.runtime import platforms, streams
-from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.runtime.errors import BadInputError, without_colours
 from cnn_jax.runtime.failures import Failure, failure
 
 FAILED, BAD_INPUT, INTERRUPTED, UNREAD = 1, 2, 130, 141
@@ -101,7 +101,7 @@ def _status(run: Callable[[], int]) -> int:
 
 
 def _say(program: str, line: str) -> None:
-    print(f"{program}: {line}", file=sys.stderr, flush=True)
+    print(f"{program}: {without_colours(line)}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,14 @@ SWITCH = "CNN_JAX_TUNE_MALLOC"
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 
 
+_tuned = False
+
+
+def is_tuned() -> bool:
+    """Return whether this process keeps freed memory."""
+    return _tuned
+
+
 def tune_malloc() -> bool:
     """Keep freed memory in the process; return whether that was done.
 
@@ -35,7 +43,9 @@ def tune_malloc() -> bool:
         (_M_TRIM_THRESHOLD, -1),
         (_M_TOP_PAD, 64 << 20),
     )
-    return all(mallopt(name, value) == 1 for name, value in settings)
+    global _tuned
+    _tuned = all(mallopt(name, value) == 1 for name, value in settings)
+    return _tuned
 
 
 def _on_cpu() -> bool:

@@ -13,6 +13,13 @@ def versions() -> dict[str, str]:
     return {"python": sys.version.split()[0]} | found
 
 
+def version_line() -> str:
+    """Return what is installed, in a line."""
+    found = versions()
+    libraries = ", ".join(f"{name} {found[name]}" for name in ("jax", "flax", "optax"))
+    return f"cnn-jax {found['cnn-jax']} (Python {found['python']}, {libraries})"
+
+
 def commit() -> str | None:
     """Return the commit of the code, with '+' where it was changed since; None outside git."""
     here = Path(__file__).parent

@@ -8,9 +8,11 @@ import contextlib
 import io
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 OUTPUT = "standard output"
+STDERR = 2
 
 
 class _Expendable(io.FileIO):
@@ -85,3 +87,19 @@ def _opened(stream: Any, kind: type[io.FileIO]) -> io.TextIOWrapper:
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Drop what is written to the process's stderr inside, by libraries in C++ too."""
+    sys.stderr.flush()
+    kept = os.dup(STDERR)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, STDERR)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, STDERR)
+        os.close(nowhere)
+        os.close(kept)

@@ -75,12 +75,14 @@ class Folder:
         run: what tells the run from others; checkpoints of another one are refused.
         keep: how many of the newest checkpoints are kept, beside the best.
         writers: that metrics go to, too.
+        extends: the shorter runs that this one goes on from; their checkpoints are taken.
     """
 
     path: Path
     run: str
     keep: int = 1
     writers: Sequence[Writer] = ()
+    extends: Sequence[str] = ()
 
     @contextlib.contextmanager
     def opened(self, begin: Any, *, total: int, batch_size: int) -> Iterator[Record]:
@@ -92,7 +94,7 @@ class Folder:
         first = distributed.is_first()
         with Checkpoints(self.path / CHECKPOINTS, keep=self.keep) as kept:
             step, state, notes = kept.restore(begin) or (0, begin, {})
-            if notes.get("run", self.run) != self.run:
+            if notes.get("run", self.run) not in (self.run, *self.extends):
                 raise BadInputError(
                     f"--workdir: {str(self.path)!r} holds checkpoints of another run than its "
                     "config.json; choose another folder"

@@ -15,7 +15,7 @@ import safetensors
 
 from cnn_jax.runtime.errors import BadInputError, first_line
 
-_TORCH = (".pth", ".pt", ".th")
+_TORCH = (".pth", ".pt", ".th", ".bin", ".ckpt")  # the last two by hubs and Lightning
 SUFFIXES = (".safetensors", *_TORCH)
 
 # What safetensors calls the types that weights come in, and NumPy with JAX's types, and PyTorch.
@@ -50,8 +50,8 @@ def read_state_dict(
 ) -> dict[str, np.ndarray]:
     """Return the tensors of a network's ``state_dict`` by name, in float32 or float64.
 
-    ``.safetensors`` always; ``.pth``, ``.pt`` and ``.th``, in PyTorch's old and new format, where
-    PyTorch is installed. The tensors may be below one or two entries of a checkpoint, and all their
+    ``.safetensors`` always; ``.pth``, ``.pt``, ``.th``, ``.bin`` and ``.ckpt``, in PyTorch's old and
+    new format, where PyTorch is installed. The tensors may be below one or two entries of a checkpoint, and all their
     names may begin alike (``module.``, ``_orig_mod.``, ``model.``). Counters, and whatever else a
     checkpoint holds, are left out.
 
@@ -255,4 +255,4 @@ def _check_sums(path: Path) -> None:
 
 def _line(error: BaseException) -> str:
     """Return the first line of an error's message, shortened."""
-    return first_line(error)[:120]
+    return first_line(error, 120)

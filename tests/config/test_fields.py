@@ -176,7 +176,7 @@ def test_overriding_leaves_the_original_alone():
         (["--config.train.epochs=inf"], "'train.epochs' is inf"),
         (["--config.train.steps=0"], "'train.steps' is 0"),
         (["--config.train.steps=2147483648"], "'train.steps' is 2147483648"),
-        (["--config.train.writers=3"], "'train.writers' is (3,)"),
+        (["--config.train.writers=(3,)"], "'train.writers' is (3,)"),
         (["--config.checkpoint.keep=0"], "'checkpoint.keep' is 0"),
         (["--config.eval.every=0"], "'eval.every' is 0"),
         (["--config.model.dropout=-1"], "'model.dropout' is -1.0"),

@@ -85,7 +85,7 @@ def test_what_cannot_be_predicted_is_named(run, images, tmp_path, capsys):
         ([images[0], str(tmp_path / "text.png")], "text.png' is not an image file"),
         ([str(tmp_path / "cut.png")], "cut.png' cannot be decoded"),
         ([str(tmp_path / "none.png")], "none.png': No such file"),
-        ([str(tmp_path)], "Is a directory"),
+        ([str(tmp_path)], "cut.png' cannot be decoded"),
         ([images[0], "--top=0"], "--top=0"),
         ([images[0], "--config.data.image_size=None"], "data.image_size is unset"),
         ([images[0], "--config.data.image_size=9"], "do not fit images of 9x9x1"),
@@ -101,3 +101,16 @@ def test_what_cannot_be_predicted_is_named(run, images, tmp_path, capsys):
         assert printed.out == ""
         assert line in printed.err
         assert len(printed.err.splitlines()) == 1
+
+
+def test_a_folder_stands_for_the_images_in_it_and_below(run, images, tmp_path, capsys):
+    (tmp_path / "more/inner").mkdir(parents=True)
+    for name in ("more/b.png", "more/inner/a.png", "more/c.JPG"):
+        Image.fromarray(np.full((8, 8), 9, np.uint8)).save(tmp_path / name)
+    (tmp_path / "more/notes.txt").write_text("no image")
+    found = predicted(capsys, f"--workdir={run}", images[0], str(tmp_path / "more"))
+    names = [images[0], *(str(tmp_path / "more" / n) for n in ("b.png", "c.JPG", "inner/a.png"))]
+    assert [line["image"] for line in found] == names
+    (tmp_path / "empty").mkdir()
+    assert main.main(["predict", f"--workdir={run}", str(tmp_path / "empty")]) == 2
+    assert "is a folder without image files (.bmp" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -58,6 +59,47 @@ def test_precision_against_raw_pixels(place, tmp_path, capsys):
     assert made["images"] == found["images"] == 18
     # Brightness is all that tells the classes apart, and raw pixels are centred.
     assert found["precision@3"] > found["precision@3 of raw pixels"] + 0.2
+
+
+def test_the_test_sets_images_are_called_by_their_files(place, tmp_path, capsys):
+    data = ["--config.data.name=folder", f"--config.data.dir={place / 'images'}"]
+    index = f"--index={tmp_path / 'index'}"
+    sheet = f"--sheet={tmp_path / 'sheet.png'}"
+    query = str(place / "images/test/light/3.png")
+    (made, found) = lines(capsys, place, index, *data, sheet, query)
+    assert made["layer"] == "fc1"
+    assert found["neighbours"][0]["image"] == "test/light/3.png"
+    names = [neighbour["image"] for neighbour in found["neighbours"]]
+    assert len(set(names)) == len(names) == 10
+    assert all((place / "images" / name).is_file() for name in names)
+    assert np.asarray(Image.open(tmp_path / "sheet.png")).std() > 10
+
+
+def test_a_test_set_that_is_cut_from_training_has_its_files_too(place, tmp_path, capsys):
+    write_images(tmp_path / "images/train", per_class=20, classes=CLASSES)
+    shutil.copy(tmp_path / "images/train/dark/0.png", tmp_path / "images/train/dark/zwin.png")
+    data = ["--config.data.name=folder", f"--config.data.dir={tmp_path / 'images'}"]
+    index = tmp_path / "index"
+    lines(capsys, place, f"--index={index}", *data)
+    with np.load(index) as held:
+        names = [str(name) for name in held["names"]]
+    assert len(set(names)) == len(names) >= 6
+    assert all((tmp_path / "images" / name).is_file() for name in names)
+
+
+def test_images_that_are_no_files_are_called_by_their_places(place, tmp_path, capsys):
+    write_run(tmp_path / "run", "mlp", image_shape=SHAPE, hidden=(16,))
+    index = f"--index={tmp_path / 'index'}"
+    query = str(place / "images/test/light/3.png")
+    (_, found) = lines(capsys, tmp_path, index, "--config.data.name=digits", query)
+    assert all(re.fullmatch(r"test\[\d+\]", n["image"]) for n in found["neighbours"])
+
+
+def test_the_layer_before_the_last_is_no_dropout(tmp_path):
+    write_run(tmp_path / "run", "lenet5", image_shape=(32, 32, 1), dropout=0.5)
+    probe = open_run(tmp_path / "run").probe
+    assert list(probe.layers)[-2].startswith("Dropout")
+    assert probe.before_last() == "fc6"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("faiss") is None, reason="FAISS is not installed")

@@ -185,8 +185,8 @@ def test_bad_input_is_one_line_and_leaves_nothing_behind(source, tmp_path, capsy
 @pytest.mark.parametrize(
     ("flag", "line"),
     [
-        ("init.regime=last", "'init.regime' is 'last'; it has to be unset while init.source is"),
-        ("init.decay=0.5", "'init.decay' is 0.5; it has to be unset while init.source is"),
+        ("init.regime=last", "'init.regime' is 'last' and counts only with init.source, which is unset"),
+        ("init.decay=0.5", "'init.decay' is 0.5 and counts only with init.source, which is unset"),
         ("init.regime=first", "'init.regime' is 'first'"),
         ("init.unfreeze=(3,2)", "growing steps"),
         ('data.only=("0",)', "names of at least 2 classes"),

@@ -245,6 +245,25 @@ class TestPyTorchFiles:
             assert "\n" not in str(caught.value)
             assert not ran.exists()
 
+    def test_a_whole_network_that_was_pickled_gets_a_line_in_plain_words(self, torch, tmp_path):
+        path = tmp_path / "whole.pth"
+        torch.save(torch.nn.Linear(2, 3), path)
+        with pytest.raises(BadInputError, match="holds more than tensors") as caught:
+            import_weights("resnet20", path)
+        line = str(caught.value)
+        assert "\x1b" not in line
+        assert "torch.nn.modules.linear.Linear" in line
+        assert line.endswith("save a state_dict alone")
+
+    def test_hubs_and_lightning_call_their_files_otherwise(self, torch, tmp_path, save):
+        tensors = random_tensors()
+        state = {f"model.{key}": torch.from_numpy(value) for key, value in tensors.items()}
+        _, expected = import_weights("resnet20", save(tensors), **SMALL)
+        for name, content in (("epoch=3.ckpt", {"state_dict": state}), ("weights.bin", state)):
+            torch.save(content, tmp_path / name)
+            _, variables = import_weights("resnet20", tmp_path / name, **SMALL)
+            jax.tree.map(np.testing.assert_array_equal, variables, expected)
+
     def test_other_contents_are_refused(self, torch, tmp_path):
         path = tmp_path / "weights.pth"
         for content, message in (

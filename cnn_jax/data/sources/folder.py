@@ -28,6 +28,8 @@ IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # Formats that may hold deep levels, which were decoded otherwise before ``levels`` was written.
 DEEP = (".fits", ".im", ".pfm", ".pgm", ".spi", ".tif", ".tiff")
 
+TEST_PART = "the test part"  # in notes on what a folder without test/ is tested on
+
 DANGLING = "links that lead nowhere"
 CIRCULAR = "links to a folder that they lie in"
 SPECIAL = "things that are neither files nor folders"
@@ -214,8 +216,7 @@ class _Lister:
         if VALIDATION in parts:
             name = self._name(parts[VALIDATION][0][0])
             self._notes.append(
-                f"no test/ beside train/: {name}/ ({len(parts[VALIDATION])} images) is the test "
-                "part"
+                f"no test/ beside train/: {name}/ ({len(parts[VALIDATION])} images) is {TEST_PART}"
             )
             return parts
         every = parts[TRAIN]
@@ -227,7 +228,7 @@ class _Lister:
             )
         self._notes.append(
             f"neither test/ nor val/ beside train/: {len(test)} of its {len(every)} images are "
-            "cut off as the test part"
+            f"cut off as {TEST_PART}"
         )
         return {TRAIN: [every[row] for row in train], TEST: [every[row] for row in test]}
 

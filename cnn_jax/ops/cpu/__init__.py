@@ -6,6 +6,7 @@ comments are its time over the formulation's (x86 with AVX-512, 2 cores, float32
 """
 
 import math
+from typing import Any
 
 import jax
 
@@ -40,12 +41,18 @@ def _takes_shifts(x: jax.Array, g: jax.Array, field) -> bool:
 
 def convolve(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array | None:
     """Return the convolution, or None where XLA's own is best."""
-    if _is_pointwise(w.shape[:2], geometry):
-        return dense.pointwise(x, w, geometry)  # 1.1 to 2.5
-    if _is_depthwise(w.shape, geometry):
-        return depthwise.depthwise(x, w, geometry)  # 20 to 40
-    if banded.takes(x.shape[2], w.shape, geometry) and w.shape[3] < 16:
-        return banded.convolve(x, w, geometry)  # 1.4 to 4
+    compute = formulation(x.shape[2], w.shape, geometry)
+    return None if compute is None else compute(x, w, geometry)
+
+
+def formulation(columns: int, w_shape: tuple[int, ...], geometry: Geometry) -> Any:
+    """Return the function that convolves images of so many columns; None where XLA's is best."""
+    if _is_pointwise(w_shape[:2], geometry):
+        return dense.pointwise  # 1.1 to 2.5
+    if _is_depthwise(w_shape, geometry):
+        return depthwise.depthwise  # 20 to 40
+    if banded.takes(columns, w_shape, geometry) and w_shape[3] < 16:
+        return banded.convolve  # 1.4 to 4
     return None
 
 

@@ -57,9 +57,7 @@ def load(folder: Path) -> Loaded:
     Raises:
         BadInputError: the platform, the extra or the compiler is missing.
     """
-    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
-        raise BadInputError("train.native: oneDNN's packages are for Linux on x86-64 only")
-    libdnnl, header = map(_file_of, PACKAGES)
+    libdnnl, header = _files()
     built = _built(folder, libdnnl, header.parents[2])
     # oneDNN's threads would spin between two calls and take XLA's the processor.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -72,6 +70,34 @@ def load(folder: Path) -> Loaded:
     number = library.cnn_jax_onednn_version()
     version = f"{number // 10_000}.{number // 100 % 100}.{number % 100}"
     return Loaded(version, bool(library.cnn_jax_onednn_takes_bfloat16()))
+
+
+def obstacle() -> str | None:
+    """Return what keeps ``load`` from building oneDNN's convolutions here; None if nothing does."""
+    try:
+        _files()
+        _compiler()
+    except BadInputError as error:
+        return str(error)
+    return None
+
+
+def _files() -> list[Path]:
+    """Return where oneDNN's library and its header are."""
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        raise BadInputError("train.native: oneDNN's packages are for Linux on x86-64 only")
+    return [_file_of(package) for package in PACKAGES]
+
+
+def _compiler() -> str:
+    """Return the C++ compiler's command."""
+    compiler = os.environ.get("CXX", "c++")
+    if shutil.which(compiler) is None:
+        raise BadInputError(
+            f"train.native needs a C++ compiler, and there is no {compiler!r}: "
+            "install one, or name it in the environment variable CXX"
+        )
+    return compiler
 
 
 def _file_of(package: str) -> Path:
@@ -102,11 +128,7 @@ def _built(folder: Path, libdnnl: Path, headers: Path) -> Path:
     target = folder / f"convolution-{name}.so"
     if target.exists():
         return target
-    if shutil.which(compiler) is None:
-        raise BadInputError(
-            f"train.native needs a C++ compiler, and there is no {compiler!r}: "
-            "install one, or name it in the environment variable CXX"
-        )
+    _compiler()
     folder.mkdir(parents=True, exist_ok=True)
     with written(target) as file:
         command = [compiler, *_FLAGS, str(SOURCE), *own, "-o", str(file)]
