@@ -16,6 +16,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     flags.add_checkpoint(parser)
     about = "a folder for all metrics, every example's scores, plots of confusion and reliability"
     parser.add_argument("--out", type=flags.path, metavar="DIR", help=about)
+    flags.add_format(parser)
     parser.epilog = "--config.data.FIELD=VALUE takes other data"
 
 
@@ -32,6 +33,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         ema=arguments.ema,
         overrides=overrides,
         out=arguments.out,
+        picture_format=arguments.format,
     )
     print(json.dumps(measured))
     return 0

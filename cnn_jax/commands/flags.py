@@ -4,7 +4,7 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 
-from cnn_jax.runtime import ranges
+from cnn_jax.runtime import figures, ranges
 from cnn_jax.runtime.errors import BadInputError
 
 
@@ -58,6 +58,19 @@ def add_checkpoint(parser: argparse.ArgumentParser, also: str = "") -> None:
     parser.add_argument(
         "--ema", action="store_true", help="the averaged network, of a run with optim.ema"
     )
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """Add ``--format``, of the pictures that a command draws."""
+    about = f"of pictures: {figures.one_of_formats()} (default: png)"
+    parser.add_argument("--format", default=figures.PNG, type=_format, metavar="NAME", help=about)
+
+
+def _format(text: str) -> str:
+    """Return a format that pictures can have."""
+    if text not in figures.FORMATS:
+        raise argparse.ArgumentTypeError(f"is {text!r}; it has to be {figures.one_of_formats()}")
+    return text
 
 
 def _step(text: str) -> int | str:

@@ -15,10 +15,10 @@ from cnn_jax.analysis.embedding import embed, nearest, normalised, precision, wi
 from cnn_jax.analysis.pictures import Panel
 from cnn_jax.data.dataset import TEST
 from cnn_jax.deploy.predict import read_images
-from cnn_jax.inspection import Subject
 from cnn_jax.inspection.image_index import FORMAT, About, Index, fingerprint, read_index
-from cnn_jax.inspection.subject import BATCH, colours, pixels_of
+from cnn_jax.inspection.subject import BATCH, Subject, colours, pixels_of
 from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.runtime.figures import FORMATS, format_of
 
 EXACT, FAISS = "exact", "faiss"
 
@@ -46,7 +46,7 @@ def search_images(
         top: neighbours of a query.
         method: 'exact' or 'faiss'.
         measured: whether to measure the precision over all indexed images.
-        sheet: a PNG file for queries and neighbours.
+        sheet: a file for queries and neighbours, PNG, PDF or SVG by its ending.
 
     Raises:
         BadInputError: whatever is wrong, before anything is written.
@@ -94,8 +94,8 @@ def _check_sheet(sheet: Path, queries: Sequence[str]) -> None:
     wrong = None
     if not queries:
         wrong = "takes the images to look for"
-    elif sheet.suffix.lower() != ".png":
-        wrong = "has to be a PNG file, FILE.png"
+    elif format_of(sheet) not in FORMATS:
+        wrong = f"has to end in .{', .'.join(FORMATS[:-1])} or .{FORMATS[-1]}"
     elif sheet.is_dir() or not sheet.parent.is_dir():
         wrong = "is a folder" if sheet.is_dir() else "lies in no folder"
     if wrong is not None:
@@ -232,9 +232,12 @@ def contact_sheet(
         else:
             root = Path(index.about["source"])
             near = read_images([root / name for name in names], subject.config)
-        row = [Panel(pixels, f"query\n{Path(answer['image']).name}")]
+        row = [Panel(pixels, Path(answer["image"]).name)]
         for image, neighbour in zip(colours(near / 255), answer["neighbours"], strict=True):
             text = neighbour.get("class") or Path(neighbour["image"]).name
             row.append(Panel(image, f"{text}\n{neighbour['similarity']:.3f}"))
         rows.append(row)
-    pictures.draw(rows, file, f"nearest at {index.about['layer']}: {subject.title}", side=1.3)
+    most = max(map(len, rows))
+    columns = ["query", *map(str, range(1, most))]
+    title = f"the nearest at {index.about['layer']}, with cosines: {subject.title}"
+    pictures.draw(rows, [file], title, side=1.1, columns=columns)
