@@ -60,7 +60,7 @@ def draw(
         columns: what stands above each column.
         labels: what stands to the left of each row.
     """
-    with figures.drawn(files, _size(rows, side, labels)) as figure:
+    with figures.drawn(files, _size(rows, side, labels), "compressed") as figure:
         paint(figure, rows, title, columns=columns, labels=labels)
 
 
@@ -100,8 +100,10 @@ def _size(
 
 
 def _folded(title: str, figure: Any) -> str:
-    """Return a title in lines that are no longer than a figure is wide."""
-    return "\n".join(textwrap.wrap(title, max(int(figure.get_figwidth() / 0.078), 20)))
+    """Return a title in lines that a figure is wide enough for, broken behind a colon first."""
+    most = max(int(figure.get_figwidth() / 0.076), 20)  # inches a character
+    lines = [title] if len(title) <= most else title.replace(": ", ":\n").split("\n")
+    return "\n".join(part for line in lines for part in textwrap.wrap(line, most))
 
 
 def _panel(figure: Any, axes: Any, panel: Panel, above: str) -> None:
@@ -190,4 +192,7 @@ def _chart(axes: Any, part: Chart) -> None:
         places = range(0, len(part.ticks), step)
         axes.set_xticks(list(places), [part.ticks[i] for i in places], rotation=90, fontsize=7)
     if len(part.curves) > 1:
-        axes.legend()
+        longest = max(len(name) for name in part.curves)
+        abreast = max(44 // (longest + 7), 1)
+        above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": abreast}
+        axes.legend(**{} if part.title else above)

@@ -33,7 +33,9 @@ def confusion(
         figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
         axes.set(xlabel="predicted class", ylabel="true class", title=title)
         if classes <= NAMED:
-            axes.set_xticks(range(classes), names, rotation=60, ha="right", rotation_mode="anchor")
+            slanted = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
+            long = any(len(name) > 2 for name in names)
+            axes.set_xticks(range(classes), names, **slanted if long else {})
             axes.set_yticks(range(classes), names)
             for row, column in np.argwhere(counts > 0):
                 axes.text(
@@ -75,11 +77,11 @@ def reliability(
         look = {"color": BLUE, "alpha": 0.6, "edgecolor": "white"}
         axes.bar(edges[some], accuracy, 1 / bins, label="accuracy", **look)
         axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="calibrated")
-        axes.plot(mean, accuracy, "o", color=VERMILION, label="at the mean confidence")
+        axes.plot(mean, accuracy, "o", color=VERMILION, label="mean confidence")
         figures.plain(axes, ylabel="accuracy")
         axes.set(xlim=(0, 1), ylim=(0, 1.03))
         axes.set_title(f"expected calibration error {error:.4f}")
-        axes.legend(loc="upper left")
+        figure.legend(loc="outside lower center", ncols=3)
         below.bar(edges, count, 1 / bins, color=GREY)
         figures.plain(below, xlabel="confidence", ylabel="examples")
         if title:

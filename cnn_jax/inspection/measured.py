@@ -29,7 +29,7 @@ def draw_receptive_field(subject: Subject, out: Destination) -> list[Path]:
         text = f"{layer}\ntheory {sides[0]}, measured {sides[1]}\neffective {sides[2]}"
         panels.append(Panel(found.slope / largest, text, HEAT, box=found.theory, bar=True))
     files = out.files("receptive-field")
-    title = f"what the middle of a layer sees (frame: theory, within the image): {subject.title}"
+    title = f"what the middle of a layer sees, framed in theory: {subject.title}"
     pictures.draw([panels], files, title, side=2.4)
     return files
 

@@ -38,8 +38,8 @@ def draw_deconvnet(subject: Subject, out: Destination) -> list[Path]:
         rows += [above, below]
         labels += [f"unit {unit}", "projected back"]
     files = out.files("deconvnet")
-    title = f"what excites {layer} most, in {len(part)} test images: {subject.title}"
-    pictures.draw(rows, files, title, side=1.2, labels=labels)
+    title = f"what excites {layer} most (activation, class), in {len(part)} test images"
+    pictures.draw(rows, files, f"{title}: {subject.title}", side=1.2, labels=labels)
     return files
 
 
@@ -62,9 +62,11 @@ def draw_maximise(subject: Subject, out: Destination) -> list[Path]:
         units, subject.visible(images), np.asarray(values), strict=True
     ):
         name = subject.names[unit] if layer is None else f"unit {unit}"
-        panels.append(Panel(image, f"{name}: {climbed[0]:.1f} -> {climbed[-1]:.1f}"))
+        first, last = (round(float(value), 1) + 0.0 for value in (climbed[0], climbed[-1]))
+        panels.append(Panel(image, f"{name}: {first} to {last}"))
     files = out.files("maximise")
-    title = f"what would excite {layer or 'each class'} most: {subject.title}"
+    what = f"{layer} most (activation" if layer else "each class most (logit"
+    title = f"what would excite {what}, at first and at last): {subject.title}"
     columns = min(len(panels), 6)
     rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
     pictures.draw(rows, files, title, side=1.5)

@@ -25,7 +25,8 @@ SIGNED = "blue-white-red"  # zero is white; equally dark at both ends
 SHARES = "white-blue"  # zero is the paper's white
 
 _BLUE_HUE, _RED_HUE = 257.0, 27.0  # degrees
-_DARK, _WHITE, _CHROMA = 0.42, 0.985, 0.135  # Oklab's lightness at the ends and in the middle
+# Oklab's lightness at the ends and in the middle, and its chroma at the ends: within sRGB
+_DARK, _WHITE, _CHROMA = 0.48, 0.985, 0.16
 
 
 def look(index: int, points: int = 0) -> dict[str, Any]:

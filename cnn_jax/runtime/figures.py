@@ -58,7 +58,9 @@ def format_of(file: Path) -> str:
 
 
 @contextlib.contextmanager
-def drawn(files: Sequence[Path], size: tuple[float, float]) -> Iterator[Any]:
+def drawn(
+    files: Sequence[Path], size: tuple[float, float], layout: str = "constrained"
+) -> Iterator[Any]:
     """Yield an empty figure; what is drawn into it is written to every one of the files.
 
     Each appears whole or not at all, and of the same bytes each time. The user's own settings of
@@ -67,6 +69,8 @@ def drawn(files: Sequence[Path], size: tuple[float, float]) -> Iterator[Any]:
     Args:
         files: whose endings tell their formats, of ``FORMATS``.
         size: of the figure, (width, height) in inches.
+        layout: ``constrained``, so that nothing is cut; ``compressed`` for grids of images, which
+            keeps them together, and the file ends where they do.
     """
     from matplotlib import style  # half a second's import
     from matplotlib.figure import Figure
@@ -74,12 +78,19 @@ def drawn(files: Sequence[Path], size: tuple[float, float]) -> Iterator[Any]:
     for file in files:
         check_format(format_of(file), str(file))
     with style.context(["default", STYLE]):
-        figure = Figure(figsize=size, layout="constrained", dpi=DPI)
+        figure = Figure(figsize=size, layout=layout, dpi=DPI)
         yield figure
         for file in files:
             kind = format_of(file)
             with written(file) as temporary:
-                figure.savefig(temporary, format=kind, dpi=DPI, metadata=_METADATA[kind])
+                figure.savefig(
+                    temporary,
+                    format=kind,
+                    dpi=DPI,
+                    metadata=_METADATA[kind],
+                    bbox_inches="tight" if layout == "compressed" else None,
+                    pad_inches=0.05,
+                )
 
 
 def colour_map(name: str) -> Any:
