@@ -80,6 +80,8 @@ def drawn(
     with style.context(["default", STYLE]):
         figure = Figure(figsize=size, layout=layout, dpi=DPI)
         yield figure
+        figure.draw_without_rendering()  # lays it out, once for all formats
+        figure.set_layout_engine("none")
         for file in files:
             kind = format_of(file)
             with written(file) as temporary:
