@@ -169,7 +169,7 @@ def _cost(figure: Any, plan: Plan, arms: Sequence[ArmPlan], outcomes: Outcomes) 
             axes.plot([cost] * 2, [min(errors), max(errors)], color=colour, alpha=0.5)
             marker = MARKERS[index % len(MARKERS)]
             axes.plot(cost, np.mean(errors), marker, color=colour, label=arm.name)
-        axes.set_xscale("log")
+        figures.count_in_log(axes)
         label = {"macs": "multiply-adds an image", "params": "parameters"}[name]
         figures.plain(
             axes, xlabel=label, ylabel=f"{plan.endpoint} error (%)" if name == "macs" else ""

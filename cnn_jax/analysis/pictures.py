@@ -14,6 +14,7 @@ from cnn_jax.runtime.colours import HEAT, MAGNITUDES, SIGNED, SKY, look
 __all__ = ["HEAT", "MAGNITUDES", "SIGNED", "Chart", "Panel", "chart", "draw", "paint"]
 
 GREY = "gray"
+OPAQUE = 0.55  # an overlay's share of the colour
 SMALL = 8  # points of what is written at a panel
 
 
@@ -27,7 +28,7 @@ class Panel:
         colours: matplotlib's name of a colour map, for ``[H, W]``; grey from 0 to 1 unless given.
         limits: the values at the map's ends; those of the image unless given, symmetric around
             zero if the map is ``SIGNED``.
-        under: an image ``[H, W, 3]`` in 0..1 that shows through; both cover the same area.
+        under: an image ``[H, W, 3]`` in 0..1 that shows through one that is ``[H, W]``.
         bar: whether a colour bar stands beside it.
         box: (top, bottom, left, right), pixels of a frame drawn into it, last ones included.
     """
@@ -110,18 +111,15 @@ def _panel(figure: Any, axes: Any, panel: Panel, above: str) -> None:
     image = np.asarray(panel.image)
     height, width = image.shape[:2]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    if panel.under is not None:
-        axes.imshow(np.clip(panel.under, 0, 1), extent=extent, interpolation="nearest")
     low, high = _limits(panel)
-    shown = axes.imshow(
-        np.clip(image, 0, 1) if image.ndim == 3 else image,
-        cmap=figures.colour_map(panel.colours or GREY),
-        vmin=low,
-        vmax=high,
-        alpha=0.55 if panel.under is not None else 1,
-        extent=extent,
-        interpolation="nearest",
-    )
+    colours = figures.colour_map(panel.colours or GREY)
+    look = {"cmap": colours, "vmin": low, "vmax": high, "interpolation": "nearest"}
+    shown = axes.imshow(np.clip(image, 0, 1) if image.ndim == 3 else image, extent=extent, **look)
+    if panel.under is not None:
+        # Mixed here: transparency is not the same in all formats.
+        mixed = OPAQUE * shown.to_rgba(image)[..., :3] + (1 - OPAQUE) * np.clip(panel.under, 0, 1)
+        shown.set_visible(False)
+        axes.imshow(mixed, extent=extent, interpolation="nearest")
     if panel.box is not None:
         top, bottom, left, right = panel.box
         axes.plot(
@@ -135,7 +133,6 @@ def _panel(figure: Any, axes: Any, panel: Panel, above: str) -> None:
     if panel.bar and image.ndim == 2:
         bar = figure.colorbar(shown, ax=axes, shrink=0.85, pad=0.02)
         bar.ax.tick_params(labelsize=7)
-        bar.solids.set_alpha(1)  # the map's own colours, whatever shows through
 
 
 def _limits(panel: Panel) -> tuple[float, float]:

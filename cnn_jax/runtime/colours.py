@@ -22,7 +22,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 # Names of colour maps. Of each, equal steps look equally large.
 MAGNITUDES, HEAT = "viridis", "magma"  # from zero, or the least, up
 SIGNED = "blue-white-red"  # zero is white; equally dark at both ends
-SHARES = "white-blue"  # zero is the paper's white
+SHARES = "white-blue"  # zero is nearly the paper's white
 
 _BLUE_HUE, _RED_HUE = 257.0, 27.0  # degrees
 # Oklab's lightness at the ends and in the middle, and its chroma at the ends: within sRGB

@@ -6,7 +6,7 @@ matplotlib is used through here alone, and imported when something is drawn.
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cnn_jax.runtime import colours
 from cnn_jax.runtime.atomic_file import written
@@ -59,7 +59,9 @@ def format_of(file: Path) -> str:
 
 @contextlib.contextmanager
 def drawn(
-    files: Sequence[Path], size: tuple[float, float], layout: str = "constrained"
+    files: Sequence[Path],
+    size: tuple[float, float],
+    layout: Literal["constrained", "compressed"] = "constrained",
 ) -> Iterator[Any]:
     """Yield an empty figure; what is drawn into it is written to every one of the files.
 
@@ -103,6 +105,21 @@ def colour_map(name: str) -> Any:
     if name in (colours.SIGNED, colours.SHARES):
         return ListedColormap(colours.steps(name), name)
     return colormaps[name]
+
+
+def count_in_log(axes: Any) -> None:
+    """Make the axis below logarithmic, once everything is drawn: of counts, as 1.2 k or 3 M.
+
+    Within a decade the ticks are few: matplotlib's own would run into each other.
+    """
+    from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator
+
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    if high < 10 * low:
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(EngFormatter())
 
 
 def plain(axes: Any, **labels: str) -> None:

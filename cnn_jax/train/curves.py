@@ -93,6 +93,7 @@ def paint(figure: Any, lines: Sequence[Line], about: Caption) -> None:
             _line(axis, own, name, split)
         ylabel = {LOSS: about.loss, "accuracy": "error (%)"}.get(name, name)
         figures.plain(axis, xlabel="step", ylabel=ylabel)
+        axis.set_xlim(left=0)
         if about.epoch is not None:
             _add_epochs(axis, about.epoch)
     if _is_classifier(lines):
@@ -135,7 +136,7 @@ def _scale(loss: Any, error: Any) -> None:
     loss.set_yscale("log")
     error.set_yscale("symlog", linthresh=1)  # zero errors have a place
     error.yaxis.set_major_formatter("{x:g}")
-    error.set_ylim(bottom=0)
+    error.set_ylim(0, 1.15 * error.get_ylim()[1])  # a mark on the edge would be cut
 
 
 def _add_epochs(axes: Any, epoch: float) -> None:

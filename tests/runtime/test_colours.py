@@ -26,7 +26,7 @@ BLIND = {
 
 def lab(srgb: np.ndarray) -> np.ndarray:
     """Return colours ``[N, 3]`` in CIELAB, by OpenCV."""
-    return cv2.cvtColor(np.float32(srgb)[None], cv2.COLOR_RGB2LAB)[0]
+    return cv2.cvtColor(np.asarray(srgb, np.float32)[None], cv2.COLOR_RGB2LAB)[0]
 
 
 def steps(srgb: np.ndarray) -> np.ndarray:

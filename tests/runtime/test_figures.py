@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
@@ -72,7 +73,7 @@ def test_another_process_writes_the_same_bytes(held, tmp_path):
 
 
 def test_the_users_own_settings_change_nothing(held, tmp_path):
-    own = {"font.size": 30, "pdf.fonttype": 3, "svg.fonttype": "path", "image.cmap": "jet"}
+    own: Any = {"font.size": 30, "pdf.fonttype": 3, "svg.fonttype": "path", "image.cmap": "jet"}
     with matplotlib.rc_context(own):
         for kind, content in held.items():
             draw(file := tmp_path / f"own.{kind}")
