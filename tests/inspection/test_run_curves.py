@@ -54,6 +54,22 @@ def test_curves_are_drawn_from_the_metrics(trained, tmp_path, capsys):
     assert (out / "curves.png").read_bytes() == (trained / "curves.png").read_bytes()
 
 
+def test_evaluation_and_search_draw_in_a_format_and_name_the_data(trained, tmp_path, capsys):
+    out = tmp_path / "out"
+    flags = [f"--workdir={trained}", f"--out={out}", "--format=svg"]
+    assert main.main(["evaluate", *flags]) == 0
+    kinds = {"confusion": "true class", "reliability": "confidence"}
+    for name, word in kinds.items():
+        assert {"mlp on MNIST, test, step 7", word} <= set(texts(out / f"{name}.svg"))
+        assert not (out / f"{name}.png").exists()
+    query = str(trained.parent / "MNIST/test/a/0.png")
+    sheet = out / "sheet.PDF"
+    flags = [f"--workdir={trained}", f"--index={out / 'index'}", f"--sheet={sheet}", query]
+    assert main.main(["search-images", *flags]) == 0
+    assert sheet.read_bytes().startswith(b"%PDF")
+    capsys.readouterr()
+
+
 def test_one_line_for_curves_that_there_are_not(trained, tmp_path, capsys):
     write_run(tmp_path / "silent", "mlp", image_shape=(8, 8, 1), classes=("a", "b"), hidden=(4,))
     out = tmp_path / "out"
