@@ -4,6 +4,7 @@ import itertools
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from cnn_jax.ablation import plots
@@ -29,9 +30,10 @@ def test_the_curves_leave_out_a_last_window_of_fewer_steps():
     plots._curves(figure, arms, outcomes)
     training, validation = figure.axes
     drawn = {line.get_label(): line for line in training.get_lines()}
-    assert list(drawn["narrow"].get_xdata()) == [20, 40]
-    assert [round(float(y), 6) for y in drawn["narrow"].get_ydata()] == [41, 20.5]  # of two seeds
-    assert [list(line.get_xdata()) for line in validation.get_lines()] == [[45], [45]]
+    np.testing.assert_array_equal(drawn["narrow"].get_xdata(), [20, 40])
+    np.testing.assert_allclose(drawn["narrow"].get_ydata(), [41, 20.5])  # of two seeds
+    for line in validation.get_lines():
+        np.testing.assert_array_equal(line.get_xdata(), [45])
     assert drawn["narrow"].get_linestyle() != drawn["wide"].get_linestyle()
 
 
