@@ -3,7 +3,7 @@
 Paper: Howard & Ruder 2018, section 3.2 (rates by depth).
 Data: CIFAR-10.
 Published: none.
-Result: not run to the end at this size; `experiments/transfer_by_data_size.py` is the study that was.
+Result: not run to the end at this size; see `experiments/transfer_by_data_size.py`.
 
 Lecture 002's three regimes, by how much data there is: `last` trains the classifier alone, `late`
 the later half of the stages, `all` everything, here with a rate that falls by a factor from each

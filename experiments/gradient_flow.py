@@ -79,7 +79,7 @@ def draw(folder: Path, runs: Mapping[tuple[str, int], Path]) -> Sequence[Path]:
         _losses(own),
     ]
     picture = folder / "gradient_flow.png"
-    pictures.chart(charts, picture, f"gradient flow: {' and '.join(own)}", columns=3)
+    pictures.chart(charts, [picture], f"gradient flow: {' and '.join(own)}", columns=3)
     return (picture,)
 
 

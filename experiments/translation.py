@@ -65,7 +65,7 @@ def draw(folder: Path, runs: Mapping[tuple[str, int], Path]) -> Sequence[Path]:
         Chart(lines(rows, "equivariance error"), "shift (pixels)", "equivariance error, conv3"),
     ]
     seeds = len({seed for _, seed in runs})
-    pictures.chart(charts, picture, f"LeNet-5 on digits by what halves its maps, seeds: {seeds}")
+    pictures.chart(charts, [picture], f"LeNet-5 on digits by what halves its maps, seeds: {seeds}")
     return numbers, picture
 
 

@@ -51,15 +51,7 @@ DOORS = {
     "pickle": {"data/sources/official.py", "transfer/state_dict.py"},
     "ml_collections": {"config/"},
     "msgspec": {"runtime/json_file.py"},
-    "matplotlib": {
-        *(
-            "train/curves.py",
-            "inspection/batch_grid.py",
-            "analysis/pictures.py",
-            "analysis/verdict_plots.py",
-            "ablation/plots.py",
-        ),
-    },
+    "matplotlib": {"runtime/figures.py"},
     "scipy": {"ablation/stats.py", "ablation/simulate.py"},
     "rich": {
         *(

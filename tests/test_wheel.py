@@ -24,7 +24,16 @@ def call(*arguments: str | Path, **how) -> str:
 def wheel(tmp_path_factory):
     """Return the wheel of a copy of the files, so that building leaves nothing beside them."""
     copy = tmp_path_factory.mktemp("source")
-    listed = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = [
+        "git",
+        "-C",
+        str(ROOT),
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    ]
     names = subprocess.run(listed, capture_output=True, check=True).stdout.decode().split("\0")
     for name in filter(None, names):
         if (ROOT / name).is_file() and not name.startswith(("tests/", "experiments/results/")):
@@ -54,7 +63,8 @@ def test_it_holds_configs_and_studies_and_no_tests(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     configs = {f"cnn_jax/configs/{file.name}" for file in (ROOT / "configs").glob("*.py")}
     studies = {f"cnn_jax/experiments/{file.name}" for file in (ROOT / "experiments").glob("*.py")}
-    assert configs and studies
+    assert configs
+    assert studies
     assert configs | studies | {"cnn_jax/py.typed", "cnn_jax/ops/cpu/convolution.cc"} <= set(names)
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"cnn_jax"}

@@ -11,14 +11,12 @@ from cnn_jax.ablation.series import Along
 from cnn_jax.ablation.stored import ArmPlan, Plan
 from cnn_jax.ablation.verdicts import Outcomes, Verdict, error, in_points
 from cnn_jax.data.dataset import TRAIN, VALIDATION
-from cnn_jax.runtime.atomic_file import written
+from cnn_jax.runtime import figures
+from cnn_jax.runtime.colours import BLUE, COLOURS, GREEN, GREY, MARKERS, look
+from cnn_jax.runtime.figures import PNG, SVG
+from cnn_jax.train.curves import whole_windows
 
-FORMATS = ("png", "svg")
-# Okabe and Ito's colours, told apart by colour-blind readers, then darker and lighter ones.
-COLOURS = (
-    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31"),
-    *("#004466", "#7A3500", "#00553E", "#7B4965", "#8F6200", "#9AD0F0", "#777777", "#C7A76C"),
-)
+KINDS = (PNG, SVG)  # a report shows the first; the second can be edited
 
 
 def draw_all(
@@ -30,17 +28,8 @@ def draw_all(
     drawn = []
 
     def save(name: str, size: tuple[float, float], paint: Callable[[Any], None]) -> None:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-
-        # Text stays text, and no date or random id: the same study draws the same file.
-        with rc_context({"svg.fonttype": "none", "svg.hashsalt": "cnn-jax"}):
-            figure = Figure(figsize=size, layout="constrained", dpi=110)
+        with figures.drawn([folder / f"{name}.{kind}" for kind in KINDS], size) as figure:
             paint(figure)
-            for kind in FORMATS:
-                date = {"Date": None} if kind == "svg" else None
-                with written(folder / f"{name}.{kind}") as temporary:
-                    figure.savefig(temporary, metadata=date)
         drawn.append(name)
 
     arms = [arm for arm in plan.arms if outcomes[arm.name]]
@@ -59,12 +48,6 @@ def draw_all(
     return drawn
 
 
-def _style(axes: Any, **labels: str) -> None:
-    axes.set(**labels)
-    axes.grid(visible=True, alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
 def _curves(figure: Any, arms: Sequence[ArmPlan], outcomes: Outcomes) -> None:
     """Error against the step: mean over seeds, the band from the least to the largest."""
     panels = figure.subplots(1, 2, sharey=True)
@@ -72,21 +55,25 @@ def _curves(figure: Any, arms: Sequence[ArmPlan], outcomes: Outcomes) -> None:
         for index, arm in enumerate(arms):
             by_step: dict[int, list[float]] = {}
             for outcome in outcomes[arm.name].values():
-                for line in outcome.curve:
-                    if line["split"] == split and line.get("accuracy") is not None:
+                own = [line for line in outcome.curve if line["split"] == split]
+                for line in whole_windows(own)[0] if split == TRAIN else own:
+                    if line.get("accuracy") is not None:
                         by_step.setdefault(line["step"], []).append(100 * (1 - line["accuracy"]))
             if not by_step:
                 continue
             steps = sorted(by_step)
             colour = COLOURS[index % len(COLOURS)]
-            axes.plot(steps, [np.mean(by_step[s]) for s in steps], color=colour, label=arm.name)
+            means = [np.mean(by_step[s]) for s in steps]
+            axes.plot(steps, means, label=arm.name, **look(index))
             low, high = ([f(by_step[s]) for s in steps] for f in (min, max))
             axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
-        title = "training, while it learns" if split == TRAIN else split
-        _style(axes, xlabel="step", ylabel="error (%)" if split == TRAIN else "", title=title)
+        title = "training, as it learns: means over windows" if split == TRAIN else split
+        figures.plain(
+            axes, xlabel="step", ylabel="error (%)" if split == TRAIN else "", title=title
+        )
         axes.set_ylim(bottom=0)
     handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize="small")
+    figure.legend(handles, names, loc="outside right upper")
 
 
 def _endpoint(figure: Any, plan: Plan, arms: Sequence[ArmPlan], outcomes: Outcomes) -> None:
@@ -100,27 +87,26 @@ def _endpoint(figure: Any, plan: Plan, arms: Sequence[ArmPlan], outcomes: Outcom
         axes.plot([np.mean(errors)] * 2, [index - 0.32, index + 0.32], color=colour, linewidth=2)
     axes.set_yticks(range(len(arms)), [arm.name for arm in arms])
     axes.invert_yaxis()
-    _style(axes, xlabel=f"{plan.endpoint} error (%): every seed, and the mean")
+    figures.plain(axes, xlabel=f"{plan.endpoint} error (%): every seed, and the mean")
 
 
 def _differences(figure: Any, plan: Plan, verdicts: Sequence[Verdict]) -> None:
     """Each comparison's interval, and the differences that do not matter."""
     axes = figure.subplots()
     matter = 100 * plan.smallest
-    axes.axvspan(-matter, matter, color="#009E73", alpha=0.1, linewidth=0)
-    axes.axvline(0, color="#777777", linewidth=1)
+    axes.axvspan(-matter, matter, color=GREEN, alpha=0.1, linewidth=0)
+    axes.axvline(0, color=GREY, linewidth=1)
     for index, verdict in enumerate(verdicts):
         points = [100 * point for point in verdict.points.values()]
-        axes.scatter(points, [index] * len(points), color="#777777", s=12, alpha=0.7, zorder=3)
+        axes.scatter(points, [index] * len(points), color=GREY, s=12, alpha=0.7, zorder=3)
         if verdict.found is not None:
             low, high = in_points(verdict.found)
             mean = 100 * float(verdict.found.mean)
-            axes.plot([low, high], [index] * 2, color="#0072B2", linewidth=2)
-            axes.plot(mean, index, "o", color="#0072B2", markersize=7, zorder=4)
+            axes.plot([low, high], [index] * 2, color=BLUE, linewidth=2)
+            axes.plot(mean, index, "o", color=BLUE, markersize=7, zorder=4)
     axes.set_yticks(
         range(len(verdicts)),
         [f"{each.arm} against {each.control}\n{each.verdict}" for each in verdicts],
-        fontsize="small",
     )
     axes.set_ylim(len(verdicts) - 0.5, -0.5)
     # Two seeds leave intervals of hundreds of points, beside which nothing else could be seen.
@@ -129,7 +115,7 @@ def _differences(figure: Any, plan: Plan, verdicts: Sequence[Verdict]) -> None:
     low, high = axes.get_xlim()
     axes.set_xlim(max(low, -limit), min(high, limit))
     label = f"difference in {plan.endpoint} error (points), 95 % interval\nshaded: does not matter"
-    _style(axes, xlabel=label)
+    figures.plain(axes, xlabel=label)
 
 
 def _series(figure: Any, plan: Plan, outcomes: Outcomes, found: Sequence[Along]) -> None:
@@ -138,17 +124,17 @@ def _series(figure: Any, plan: Plan, outcomes: Outcomes, found: Sequence[Along])
     by_line = series.lines(plan.series)
     left, right = figure.subplots(1, 2)
     colours = dict(zip(by_line, COLOURS, strict=False))
-    for line, arms in by_line.items():
+    for index, (line, arms) in enumerate(by_line.items()):
         errors = {
             number: [100 * error(each, plan.endpoint) for each in outcomes[arm].values()]
             for number, arm in arms.items()
             if outcomes[arm]
         }
         means = [np.mean(values) for values in errors.values()]
-        left.plot(list(errors), means, "o-", color=colours[line], label=line, markersize=4)
+        left.plot(list(errors), means, label=line, **look(index, len(errors)))
         low, high = ([f(values) for values in errors.values()] for f in (min, max))
         left.fill_between(list(errors), low, high, color=colours[line], alpha=0.15, linewidth=0)
-    right.axhline(0, color="#777777", linewidth=1)
+    right.axhline(0, color=GREY, linewidth=1)
     told: set[str] = set()
     for each in found:
         name, colour = f"{each.line} against {each.control}", colours[each.line]
@@ -163,11 +149,13 @@ def _series(figure: Any, plan: Plan, outcomes: Outcomes, found: Sequence[Along])
     for axes in (left, right):
         if series.logarithmic([number for arms in by_line.values() for number in arms]):
             axes.set_xscale("log")
-    _style(left, xlabel=plan.series.label, ylabel=f"{plan.endpoint} error (%), least to largest")
+    figures.plain(
+        left, xlabel=plan.series.label, ylabel=f"{plan.endpoint} error (%), least to largest"
+    )
     label = f"difference in {plan.endpoint} error (points)\n95 % interval; diamonds: crossings"
-    _style(right, xlabel=plan.series.label, ylabel=label)
-    left.legend(frameon=False, fontsize="small")
-    right.legend(frameon=False, fontsize="small")
+    figures.plain(right, xlabel=plan.series.label, ylabel=label)
+    left.legend()
+    right.legend()
 
 
 def _cost(figure: Any, plan: Plan, arms: Sequence[ArmPlan], outcomes: Outcomes) -> None:
@@ -179,12 +167,15 @@ def _cost(figure: Any, plan: Plan, arms: Sequence[ArmPlan], outcomes: Outcomes) 
             colour = COLOURS[index % len(COLOURS)]
             cost = getattr(arm, name)
             axes.plot([cost] * 2, [min(errors), max(errors)], color=colour, alpha=0.5)
-            axes.plot(cost, np.mean(errors), "o", color=colour, label=arm.name)
-        axes.set_xscale("log")
+            marker = MARKERS[index % len(MARKERS)]
+            axes.plot(cost, np.mean(errors), marker, color=colour, label=arm.name)
+        figures.count_in_log(axes)
         label = {"macs": "multiply-adds an image", "params": "parameters"}[name]
-        _style(axes, xlabel=label, ylabel=f"{plan.endpoint} error (%)" if name == "macs" else "")
+        figures.plain(
+            axes, xlabel=label, ylabel=f"{plan.endpoint} error (%)" if name == "macs" else ""
+        )
     handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize="small")
+    figure.legend(handles, names, loc="outside right upper")
 
 
 def _gradients(figure: Any, arms: Sequence[ArmPlan], gradients: Any) -> None:
@@ -196,12 +187,11 @@ def _gradients(figure: Any, arms: Sequence[ArmPlan], gradients: Any) -> None:
                 continue
             norms = np.array([list(each[when].values()) for each in gradients[arm.name]], float)
             depth = np.linspace(0, 1, norms.shape[1])
-            colour = COLOURS[index % len(COLOURS)]
             mean = np.exp(np.log(np.maximum(norms, 1e-30)).mean(axis=0))
-            axes.plot(depth, mean, color=colour, label=arm.name, marker=".", markersize=4)
+            axes.plot(depth, mean, label=arm.name, **look(index, len(depth)))
         axes.set_yscale("log")
         title = "initial weights" if when == "start" else "trained weights"
         label = "norm of the gradient, mean over seeds" if when == "start" else ""
-        _style(axes, xlabel="block, from input (0) to head (1)", ylabel=label, title=title)
+        figures.plain(axes, xlabel="block, from input (0) to head (1)", ylabel=label, title=title)
     handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize="small")
+    figure.legend(handles, names, loc="outside right upper")

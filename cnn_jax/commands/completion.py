@@ -16,9 +16,9 @@ _ASKED, _LINE = "_ARGCOMPLETE", "COMP_LINE"
 
 def code(program: str, shell: str) -> str:
     """Return what the shell has to execute once."""
-    import argcomplete
+    from argcomplete.shell_integration import shellcode
 
-    return argcomplete.shellcode([program], shell=shell)
+    return shellcode([program], shell=shell)
 
 
 def offer(parser: argparse.ArgumentParser) -> None:
@@ -36,10 +36,10 @@ def complete(action: argparse.Action, choices: Callable[[], Iterable[str]]) -> N
     """Let a flag's value be completed to one of ``choices()``, or else to a file."""
 
     def completer(prefix: str, **_: Any) -> list[str]:
-        import argcomplete
+        from argcomplete.completers import FilesCompleter
 
         found = [choice for choice in choices() if choice.startswith(prefix)]
-        return found or list(argcomplete.FilesCompleter()(prefix))
+        return found or list(FilesCompleter()(prefix))
 
     setattr(action, "completer", completer)  # noqa: B010 - where argcomplete looks for it
 
@@ -56,13 +56,6 @@ def models() -> list[str]:
     from cnn_jax.models import MODELS
 
     return list(MODELS)
-
-
-def kinds() -> list[str]:
-    """Return what can be drawn of a network."""
-    from cnn_jax import inspection
-
-    return [*inspection.KINDS, inspection.ALL]
 
 
 def _add_fields(parser: argparse.ArgumentParser) -> None:

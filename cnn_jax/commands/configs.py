@@ -21,7 +21,9 @@ def run(arguments: argparse.Namespace, rest: list[str]) -> int:
     from cnn_jax.config import library
 
     own = library.configs()
-    notes = {name: library.note(own[name]) for name in matching(arguments.pattern, [*own], "config")}
+    notes = {
+        name: library.note(own[name]) for name in matching(arguments.pattern, [*own], "config")
+    }
     if arguments.json:
         for name, note in notes.items():
             print(json.dumps({"config": name} | note._asdict()))

@@ -35,4 +35,6 @@ def _lines(held: Any) -> list[str]:
     if isinstance(held, list):
         return held
     width = max(map(len, held), default=0)
-    return [f"{name.ljust(width)}  {'-' if value is None else value}" for name, value in held.items()]
+    return [
+        f"{name.ljust(width)}  {'-' if value is None else value}" for name, value in held.items()
+    ]

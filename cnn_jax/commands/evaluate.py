@@ -17,6 +17,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     flags.add_names(parser)
     about = "a folder for all metrics, every example's scores, plots of confusion and reliability"
     parser.add_argument("--out", type=flags.path, metavar="DIR", help=about)
+    flags.add_format(parser)
     flags.add_overrides(parser, "--config.data.FIELD=VALUE takes other data")
 
 
@@ -34,6 +35,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         overrides=overrides,
         names=arguments.names,
         out=arguments.out,
+        picture_format=arguments.format,
     )
     print(json.dumps(measured))
     return 0

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from cnn_jax.commands import completion
-from cnn_jax.runtime import ranges
+from cnn_jax.runtime import figures, ranges
 from cnn_jax.runtime.errors import BadInputError
 
 
@@ -43,9 +43,7 @@ ANY_FIELD = "--config.a.b=VALUE, or --config.a.b VALUE, sets a field of the conf
 def add_config(parser: argparse.ArgumentParser, about: str = "", *, required: bool = True) -> None:
     """Add ``--config``, whose fields ``--config.a.b=VALUE`` sets; ``about`` ends its help."""
     text = f"one of the library's own (see cnn-jax configs), or a file{about}"
-    action = parser.add_argument(
-        "--config", required=required, type=path, metavar=SPEC, help=text
-    )
+    action = parser.add_argument("--config", required=required, type=path, metavar=SPEC, help=text)
     completion.complete(action, completion.configs)
 
 
@@ -129,6 +127,19 @@ def add_names(parser: argparse.ArgumentParser) -> None:
     """Add ``--names``."""
     about = "the names of the network's classes, one a line; those that the run knows if unset"
     parser.add_argument("--names", type=path, metavar="FILE", help=about)
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """Add ``--format``, of the pictures that a command draws."""
+    about = f"of pictures: {figures.one_of_formats()} (default: png)"
+    parser.add_argument("--format", default=figures.PNG, type=_format, metavar="NAME", help=about)
+
+
+def _format(text: str) -> str:
+    """Return a format that pictures can have."""
+    if text not in figures.FORMATS:
+        raise argparse.ArgumentTypeError(f"is {text!r}; it has to be {figures.one_of_formats()}")
+    return text
 
 
 def _step(text: str) -> int | str:

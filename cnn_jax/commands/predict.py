@@ -15,7 +15,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     flags.add_checkpoint(parser)
     parser.add_argument("--top", type=int, default=5, metavar="N", help="classes shown (5)")
     flags.add_names(parser)
-    parser.add_argument("images", nargs="+", type=flags.path, metavar="IMAGE", help="image files, or folders")
+    parser.add_argument(
+        "images", nargs="+", type=flags.path, metavar="IMAGE", help="image files, or folders"
+    )
     flags.add_overrides(parser, "--config.data.FIELD=VALUE takes another size or normalisation")
 
 

@@ -23,9 +23,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", default="exact", help="exact (default) or faiss")
     parser.add_argument("--measure", action="store_true", help="print the precision of the search")
     parser.add_argument(
-        "--sheet", type=flags.path, metavar="FILE.png", help="draw queries with their neighbours"
+        "--sheet",
+        type=flags.path,
+        metavar="FILE",
+        help="draw queries with their neighbours, as PNG, PDF or SVG by the file's ending",
     )
-    parser.add_argument("queries", nargs="*", type=flags.path, metavar="IMAGE", help="image files, or folders")
+    parser.add_argument(
+        "queries", nargs="*", type=flags.path, metavar="IMAGE", help="image files, or folders"
+    )
     flags.add_overrides(parser, "--config.data.FIELD=VALUE takes other data")
 
 

@@ -1,4 +1,4 @@
-"""The library's own configs and studies: in the repository beside the package, in a wheel inside it.
+"""The library's own configs and studies: in a clone beside the package, in a wheel inside it.
 
 A config's docstring is a lab note. Of its paragraphs, those that begin with a label are listed by
 ``cnn-jax configs``.
@@ -46,7 +46,7 @@ def note(file: Path) -> Note:
     """Return what a config's docstring says; nothing of the file is executed."""
     text = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
     title, _, rest = text.partition("\n")
-    found = {label: "" for label in LABELS}
+    found = dict.fromkeys(LABELS, "")
     pattern = rf"^({'|'.join(LABELS)}): (.*?)(?=\n(?:{'|'.join(LABELS)}): |\n\n|\Z)"
     for label, words in re.findall(pattern, rest, re.MULTILINE | re.DOTALL):
         found[label] = " ".join(words.split())

@@ -150,9 +150,9 @@ def predict(
             found = np.asarray(probabilities(variables, filled))[: len(part)]
             for file, row in zip(files[start:], found, strict=False):
                 best = np.argsort(-row, kind="stable")[:top]
-                yield {"image": str(file), "classes": [_class(i, row, known) for i in best]}
+                yield {"image": str(file), "classes": [_class(int(i), row, known) for i in best]}
 
 
-def _class(index: np.integer, row: np.ndarray, names: list[str] | None) -> dict[str, Any]:
+def _class(index: int, row: np.ndarray, names: Sequence[str] | None) -> dict[str, Any]:
     named = {} if names is None else {"class": names[index]}
-    return named | {"index": int(index), "probability": float(row[index])}
+    return named | {"index": index, "probability": float(row[index])}

@@ -7,15 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnn_jax.analysis import pictures
+from cnn_jax.analysis.pictures import Panel
 from cnn_jax.data.dataset import TRAIN
 from cnn_jax.data.stream import Batches
+from cnn_jax.inspection.destination import Destination
+from cnn_jax.runs import captions
 from cnn_jax.runs.experiment import Experiment
 from cnn_jax.runtime import random_keys
-from cnn_jax.runtime.atomic_file import written
 from cnn_jax.runtime.errors import BadInputError
 
 SHOWN = 64  # images at most, and a square of them
-SIDE = 1.3  # inches an image
+SIDE = 1.0  # inches an image
 
 
 def training_batch(experiment: Experiment, step: int = 0) -> dict[str, jax.Array]:
@@ -41,37 +44,32 @@ def training_batch(experiment: Experiment, step: int = 0) -> dict[str, jax.Array
     return make(jnp.int32(step), places, images, labels, random_keys.argument(config.seed))
 
 
-def draw(experiment: Experiment, folder: str | Path, step: int = 0) -> Path:
-    """Write ``batch.png`` into ``folder``: up to 64 images of a step's batch; return the file.
+def draw(experiment: Experiment, out: Destination, step: int = 0) -> list[Path]:
+    """Write ``batch`` into a folder: up to 64 images of a step's batch; return its files.
 
     Pixels are those that the network gets, with the normalisation undone; values outside 0..1
     are cut off. Raises ``BadInputError`` for a step that the run does not have, or a folder that
     cannot be written.
     """
-    from matplotlib.figure import Figure
-
     batch = training_batch(experiment, step)
     section = experiment.config.data
     images = np.asarray(batch["image"], np.float32) * np.asarray(section.std) + section.mean
     count = min(SHOWN, len(images))
     columns = math.isqrt(count - 1) + 1
-    rows = -(-count // columns)
-    size = SIDE * columns, SIDE * 1.15 * rows
-    figure = Figure(figsize=size, layout="constrained", dpi=120)
-    for place, axis in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
-        axis.axis("off")
-        if place < count:
-            shown = images[place].clip(0, 1)
-            axis.imshow(shown if shown.shape[2] == 3 else shown[..., 0], "gray", vmin=0, vmax=1)
-            axis.set_title(label(experiment, batch, place), fontsize=6)
-    file = Path(folder) / "batch.png"
+    panels = [
+        Panel(image if image.shape[2] == 3 else image[..., 0], label(experiment, batch, place))
+        for place, image in enumerate(images[:count])
+    ]
+    rows = [panels[start : start + columns] for start in range(0, count, columns)]
+    files = out.files("batch")
+    title = f"training batch of step {step}, as the network gets it: "
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with written(file) as temporary:
-            figure.savefig(temporary)
+        out.folder.mkdir(parents=True, exist_ok=True)
+        pictures.draw(rows, files, title + captions.title(experiment.config), side=SIDE)
     except OSError as error:
-        raise BadInputError(f"--out: {str(folder)!r} cannot be written: {error.strerror}") from None
-    return file
+        folder = str(out.folder)
+        raise BadInputError(f"--out: {folder!r} cannot be written: {error.strerror}") from None
+    return files
 
 
 def label(experiment: Experiment, batch: dict[str, jax.Array], place: int) -> str:
@@ -83,4 +81,4 @@ def label(experiment: Experiment, batch: dict[str, jax.Array], place: int) -> st
     order = [c for c in np.argsort(-shares, kind="stable") if shares[c] > 0.005]
     if len(order) == 1:
         return names[order[0]]
-    return " ".join(f"{names[c]} {shares[c]:.2f}" for c in order)
+    return "\n".join(f"{names[c]} {shares[c]:.2f}" for c in order)

@@ -11,6 +11,7 @@ from cnn_jax.analysis import flow, pictures
 from cnn_jax.analysis.pictures import Chart
 from cnn_jax.analysis.probe import Probe
 from cnn_jax.data.dataset import TRAIN
+from cnn_jax.inspection.destination import Destination
 from cnn_jax.inspection.subject import Subject, pixels_of, spread
 from cnn_jax.nn.calling import mode
 from cnn_jax.runtime.random_keys import Purpose, stream
@@ -27,7 +28,7 @@ RECORDED = {
 }
 
 
-def draw_gradient_flow(subject: Subject, folder: Path) -> list[Path]:
+def draw_gradient_flow(subject: Subject, out: Destination) -> list[Path]:
     """Draw gradients by layer and along a line of images; and by block, as training recorded them.
 
     At the initial and at the run's weights; what was recorded where train.flow_every was set.
@@ -37,16 +38,16 @@ def draw_gradient_flow(subject: Subject, folder: Path) -> list[Path]:
     x, labels = subject.normalise(pixels_of(part, first)), jnp.asarray(part.labels[:EXAMPLES])
     net = subject.probe
     both = {"initial": initial(subject, x), "trained": net}
-    file = folder / "gradient-flow.png"
+    files = out.files("gradient-flow")
     title = f"gradient flow, {len(x)} training images: {subject.title}"
-    pictures.chart(compare(both, x, labels, subject.seed), file, title)
+    pictures.chart(compare(both, x, labels, subject.seed), files, title)
     if not subject.flow:
-        return [file]
-    over = folder / "gradient-flow-training.png"
+        return files
+    over = out.files("gradient-flow-training")
     pictures.chart(
         by_step(subject.flow, net.layers), over, f"gradient flow in training: {subject.title}"
     )
-    return [file, over]
+    return [*files, *over]
 
 
 def initial(subject: Subject, x: jax.Array) -> Probe:

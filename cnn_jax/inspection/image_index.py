@@ -9,7 +9,7 @@ from typing import NotRequired, TypedDict
 import jax
 import numpy as np
 
-from cnn_jax.inspection import Subject
+from cnn_jax.inspection.subject import Subject
 from cnn_jax.runtime import archives, json_file
 from cnn_jax.runtime.atomic_file import written
 from cnn_jax.runtime.errors import BadInputError

@@ -15,10 +15,11 @@ from cnn_jax.analysis.embedding import embed, nearest, normalised, precision, wi
 from cnn_jax.analysis.pictures import Panel
 from cnn_jax.data.dataset import TEST
 from cnn_jax.deploy.predict import read_images
-from cnn_jax.inspection import Subject, file_names
+from cnn_jax.inspection import file_names
 from cnn_jax.inspection.image_index import FORMAT, About, Index, fingerprint, read_index
-from cnn_jax.inspection.subject import BATCH, colours, pixels_of
+from cnn_jax.inspection.subject import BATCH, Subject, colours, pixels_of
 from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.runtime.figures import FORMATS, format_of
 
 EXACT, FAISS = "exact", "faiss"
 
@@ -26,7 +27,7 @@ EXACT, FAISS = "exact", "faiss"
 def search_images(
     subject: Subject,
     file: str | Path,
-    queries: Sequence[str] = (),
+    queries: Sequence[str | Path] = (),
     *,
     images: str | Path | None = None,
     layer: str | None = None,
@@ -46,7 +47,7 @@ def search_images(
         top: neighbours of a query.
         method: 'exact' or 'faiss'.
         measured: whether to measure the precision over all indexed images.
-        sheet: a PNG file for queries and neighbours.
+        sheet: a file for queries and neighbours, PNG, PDF or SVG by its ending.
 
     Raises:
         BadInputError: whatever is wrong, before anything is written.
@@ -90,12 +91,12 @@ def _check_method(method: str) -> None:
         raise BadInputError("--method=faiss needs FAISS: pip install faiss-cpu")
 
 
-def _check_sheet(sheet: Path, queries: Sequence[str]) -> None:
+def _check_sheet(sheet: Path, queries: Sequence[str | Path]) -> None:
     wrong = None
     if not queries:
         wrong = "takes the images to look for"
-    elif sheet.suffix.lower() != ".png":
-        wrong = "has to be a PNG file, FILE.png"
+    elif format_of(sheet) not in FORMATS:
+        wrong = f"has to end in .{', .'.join(FORMATS[:-1])} or .{FORMATS[-1]}"
     elif sheet.is_dir() or not sheet.parent.is_dir():
         wrong = "is a folder" if sheet.is_dir() else "lies in no folder"
     if wrong is not None:
@@ -171,7 +172,7 @@ def search(index: Index, queries: np.ndarray, k: int, method: str) -> tuple[np.n
 
 
 def answers(
-    index: Index, subject: Subject, files: Sequence[str], k: int, method: str
+    index: Index, subject: Subject, files: Sequence[str | Path], k: int, method: str
 ) -> tuple[list[dict[str, Any]], np.ndarray]:
     """Return for each image file its neighbours, the most similar first, as plain values.
 
@@ -236,9 +237,12 @@ def contact_sheet(
         else:
             root = Path(index.about["source"])
             near = read_images([root / str(name) for name in index.names[at]], subject.config)
-        row = [Panel(pixels, f"query\n{Path(answer['image']).name}")]
+        row = [Panel(pixels, Path(answer["image"]).name)]
         for image, neighbour in zip(colours(near / 255), answer["neighbours"], strict=True):
             text = neighbour.get("class") or Path(neighbour["image"]).name
             row.append(Panel(image, f"{text}\n{neighbour['similarity']:.3f}"))
         rows.append(row)
-    pictures.draw(rows, file, f"nearest at {index.about['layer']}: {subject.title}", side=1.3)
+    most = max(map(len, rows))
+    columns = ["query", *map(str, range(1, most))]
+    title = f"the nearest at {index.about['layer']}, with cosines: {subject.title}"
+    pictures.draw(rows, [file], title, side=1.1, columns=columns)

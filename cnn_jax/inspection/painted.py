@@ -6,13 +6,14 @@ import numpy as np
 
 from cnn_jax.analysis import pictures, style
 from cnn_jax.analysis.pictures import Chart, Panel
+from cnn_jax.inspection.destination import Destination
 from cnn_jax.inspection.subject import Subject, spread
 from cnn_jax.runtime.errors import BadInputError
 
 CHART = {"content": 0, "style": 1}
 
 
-def draw_style(subject: Subject, folder: Path) -> list[Path]:
+def draw_style(subject: Subject, out: Destination) -> list[Path]:
     """Draw the first image in the manner of the second, and how both losses went.
 
     It works with untrained weights too: colours and fine textures then carry over, for random
@@ -45,10 +46,10 @@ def draw_style(subject: Subject, folder: Path) -> list[Path]:
         "painted",
     )
     panels = [Panel(image, text) for image, text in zip(seen, texts, strict=True)]
-    picture, curves = folder / "style.png", folder / "style-losses.png"
-    pictures.draw([panels], picture, f"style transfer: {subject.title}", side=3)
-    steps, losses = list(range(len(history))), np.asarray(history)
-    lines = {name: (steps, list(losses[:, place])) for name, place in CHART.items()}
+    picture, losses = out.files("style"), out.files("style-losses")
+    pictures.draw([panels], picture, f"style transfer: {subject.title}", side=2.4)
+    steps, by_step = list(range(len(history))), np.asarray(history)
+    lines = {name: (steps, list(by_step[:, place])) for name, place in CHART.items()}
     chart = Chart(lines, "step", "loss, relative to the content image's", log=False)
-    pictures.chart([chart], curves, f"style transfer: {subject.title}")
-    return [picture, curves]
+    pictures.chart([chart], losses, f"style transfer: {subject.title}")
+    return [*picture, *losses]

@@ -6,11 +6,14 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from cnn_jax.inspection.destination import Destination
 from cnn_jax.inspection.subject import Subject
 from cnn_jax.runs import workdir
 from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.runtime.figures import PNG, SVG, format_of
 
 FILE = "report.html"
+MEDIA_TYPES = {PNG: "image/png", SVG: "image/svg+xml"}  # of the formats that browsers show
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }
@@ -21,9 +24,13 @@ h2 { margin-top: 2.5rem; border-top: 1px solid #ccc; padding-top: 1rem }
 
 
 def draw_all(
-    kinds: Mapping[str, Callable[[Subject, Path], list[Path]]], subject: Subject, folder: Path
+    kinds: Mapping[str, Callable[[Subject, Destination], list[Path]]],
+    subject: Subject,
+    out: Destination,
 ) -> list[Path]:
     """Draw every kind and put all pictures into one page; return its file and theirs.
+
+    The page shows those whose format a browser shows: PNG and SVG.
 
     A kind that this network or these data do not allow is left out, and the page says why.
     """
@@ -33,17 +40,19 @@ def draw_all(
         text = " ".join((draw.__doc__ or "").split())
         parts.append(f"<h2>{html.escape(name)}</h2><p>{html.escape(text)}</p>")
         try:
-            drawn = draw(subject, folder)
+            drawn = draw(subject, out)
         except BadInputError as error:
             parts.append(f'<p class="left-out">left out: {html.escape(str(error))}</p>')
             continue
         files += drawn
         for file in drawn:
+            if (kind := MEDIA_TYPES.get(format_of(file))) is None:
+                continue
             data = base64.b64encode(file.read_bytes()).decode()
             label = html.escape(f"{name}: {subject.title}")
-            parts.append(f'<img alt="{label}" src="data:image/png;base64,{data}">')
+            parts.append(f'<img alt="{label}" src="data:{kind};base64,{data}">')
     title = html.escape(subject.title)
-    page = folder / FILE
+    page = out.folder / FILE
     workdir.write(
         page,
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'

@@ -20,7 +20,7 @@ from cnn_jax.data import preprocessing
 from cnn_jax.data.dataset import TEST
 from cnn_jax.data.parts import Part, Stream
 from cnn_jax.deploy.predict import image_files, read_images, sizes, with_data
-from cnn_jax.runs import from_config, workdir
+from cnn_jax.runs import captions, from_config, workdir
 from cnn_jax.runs.experiment import Experiment, assemble
 from cnn_jax.runs.from_config import input_shape
 from cnn_jax.runs.restore import load_step
@@ -39,7 +39,7 @@ class Subject:
     Attributes:
         probe: the network.
         config: of the run.
-        title: model and checkpoint, for the pictures' headings.
+        title: model, data and checkpoint, for the pictures' headings.
         shown: the images and their captions, read when first asked for.
         names: of the classes.
         data: the run's data, read when first asked for.
@@ -47,6 +47,7 @@ class Subject:
         unit: as asked for, or None.
         seed: of whatever is random.
         flow: the lines of the run's flow.jsonl.
+        folder: of the run.
     """
 
     probe: Probe
@@ -59,6 +60,7 @@ class Subject:
     unit: int | None = None
     seed: int = 0
     flow: Sequence[Mapping[str, Any]] = ()
+    folder: Path = Path()
 
     @property
     def pixels(self) -> np.ndarray:
@@ -102,13 +104,14 @@ class Subject:
         return views(self.probe.module, self.probe.image_shape)
 
     def originals(self) -> list[Panel]:
-        """Return the images, with what they are and what the network says."""
-        seen = colours(self.pixels / 255)
+        """Return the images."""
+        return [Panel(image) for image in colours(self.pixels / 255)]
+
+    def verdicts(self) -> list[str]:
+        """Return what each image is and what the network says of it, a line each."""
         return [
-            Panel(image, f"{caption}\n-> {self.names[c]} {share[c]:.0%}")
-            for image, caption, c, share in zip(
-                seen, self.captions, self.classes, self.shares, strict=True
-            )
+            f"{caption}\npredicted {self.names[c]}, {share[c]:.0%}"
+            for caption, c, share in zip(self.captions, self.classes, self.shares, strict=True)
         ]
 
     def batches(self, part: Part | Stream) -> Iterator[jax.Array]:
@@ -181,9 +184,9 @@ def open_run(
 
     if files:
         shown()  # a broken file is told before anything is drawn
-    title = f"{config.model.name}, step {step}" + (", averaged" if ema else "")
+    title = f"{captions.title(config)}, step {step}" + (", averaged" if ema else "")
     recorded = [x for x in read_metrics(folder / workdir.FLOW) if x["step"] <= step]
-    return Subject(probe, config, title, shown, names, data, layer, unit, seed, recorded)
+    return Subject(probe, config, title, shown, names, data, layer, unit, seed, recorded, folder)
 
 
 def _say_resized(files: Sequence[str | Path], size: tuple[int, ...]) -> None:

@@ -8,10 +8,11 @@ from cnn_jax.analysis import deconvnet, maximise, pictures, reach
 from cnn_jax.analysis.pictures import Panel
 from cnn_jax.analysis.probe import unit_of
 from cnn_jax.data.dataset import TEST
+from cnn_jax.inspection.destination import Destination
 from cnn_jax.inspection.subject import Subject, around_grey, colours, pixels_of, spread
 
 
-def draw_deconvnet(subject: Subject, folder: Path) -> list[Path]:
+def draw_deconvnet(subject: Subject, out: Destination) -> list[Path]:
     """Draw the patches that excite some units most, each above its projection."""
     probe, layer = subject.probe, subject.probe.layer(subject.layer, maps=True)
     part = subject.data().parts[TEST]
@@ -20,7 +21,7 @@ def draw_deconvnet(subject: Subject, folder: Path) -> list[Path]:
         if subject.unit is not None
         else (spread(range(probe.layers[layer][-1]), 4))
     )
-    view, rows = subject.views.get(layer), []
+    view, rows, labels = subject.views.get(layer), [], []
     most = deconvnet.top_activations(probe, layer, units, subject.batches(part), 6)
     for unit, best in zip(units, most, strict=True):
         chosen = pixels_of(part, [found.image for found in best])
@@ -32,16 +33,17 @@ def draw_deconvnet(subject: Subject, folder: Path) -> list[Path]:
             top, bottom, left, right = reach.patch(view, found.position, image.shape[:2])
             crop = np.s_[top : bottom + 1, left : right + 1]
             name = subject.names[part.labels[found.image]]
-            above.append(Panel(image[crop], f"unit {unit}: {found.value:.2f}\n{name}"))
-            below.append(Panel(back[crop], "projected back"))
+            above.append(Panel(image[crop], f"{found.value:.2f}, {name}"))
+            below.append(Panel(back[crop]))
         rows += [above, below]
-    file = folder / "deconvnet.png"
-    title = f"what excites {layer} most, in {len(part)} test images: {subject.title}"
-    pictures.draw(rows, file, title, side=1.5)
-    return [file]
+        labels += [f"unit {unit}", "projected back"]
+    files = out.files("deconvnet")
+    title = f"what excites {layer} most (activation, class), in {len(part)} test images"
+    pictures.draw(rows, files, f"{title}: {subject.title}", side=1.2, labels=labels)
+    return files
 
 
-def draw_maximise(subject: Subject, folder: Path) -> list[Path]:
+def draw_maximise(subject: Subject, out: Destination) -> list[Path]:
     """Draw the images that maximise the classes' logits, or units of a layer."""
     probe, section = subject.probe, subject.config.data
     mean, std = np.array(section.mean, np.float32), np.array(section.std, np.float32)
@@ -60,10 +62,12 @@ def draw_maximise(subject: Subject, folder: Path) -> list[Path]:
         units, subject.visible(images), np.asarray(values), strict=True
     ):
         name = subject.names[unit] if layer is None else f"unit {unit}"
-        panels.append(Panel(image, f"{name}: {climbed[0]:.1f} -> {climbed[-1]:.1f}"))
-    file = folder / "maximise.png"
-    title = f"what would excite {layer or 'each class'} most: {subject.title}"
+        first, last = (round(float(value), 1) + 0.0 for value in (climbed[0], climbed[-1]))
+        panels.append(Panel(image, f"{name}: {first} to {last}"))
+    files = out.files("maximise")
+    what = f"{layer} most (activation" if layer else "each class most (logit"
+    title = f"what would excite {what}, at first and at last): {subject.title}"
     columns = min(len(panels), 6)
     rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
-    pictures.draw(rows, file, title, side=1.8)
-    return [file]
+    pictures.draw(rows, files, title, side=1.5)
+    return files

@@ -1,4 +1,4 @@
-"""The multilayer perceptron that convolutional networks are measured against (LeCun et al. 1998)."""
+"""The multilayer perceptron that convolutions are measured against (LeCun et al. 1998)."""
 
 import flax.linen as nn
 import jax

@@ -1,4 +1,4 @@
-"""A few steps of a config on synthetic images: whether it compiles and trains, before it has data."""
+"""A few steps of a config on synthetic images: does it compile, and train, before it has data?"""
 
 from typing import Any
 

@@ -121,7 +121,7 @@ def _devices(topology: str) -> list[Any]:
     from jax.experimental import topologies
 
     try:
-        with streams.silenced():  # libtpu tells what it misses of a TPU's host, of which there is none
+        with streams.silenced():  # libtpu tells what it misses of a TPU's host
             return topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
     except (jax.errors.JaxRuntimeError, ValueError) as error:
         line = str(error).splitlines()[0]

@@ -1,4 +1,4 @@
-"""What the networks of the zoo cost, kept in the cache folder: counting the deepest takes seconds."""
+"""What the networks of the zoo cost, kept in the cache folder: counting the deepest takes long."""
 
 import hashlib
 import sys
@@ -52,7 +52,8 @@ def counts(names: Iterable[str]) -> Iterator[Count]:
         if name not in held or registry.origin("model", name) is not None:
             summary = summarize(models.create(name, num_classes=classes), shape)
             held[name] = [summary.params, summary.macs]
-        yield Count(name, shape, classes, *held[name], paper(name))
+        params, macs = held[name]
+        yield Count(name, shape, classes, params, macs, paper(name))
     own = {name: x for name, x in held.items() if registry.origin("model", name) is None}
     if own != before:
         _write(file, own)

@@ -1,4 +1,4 @@
-"""What this installation is and what computes here, for people who report that something is wrong."""
+"""What is installed and what computes here, for people who report that something is wrong."""
 
 import importlib.util
 import os
@@ -47,7 +47,9 @@ def diagnose() -> dict[str, Any]:
         "package": {"path": str(Path(cnn_jax.__file__).parent), "commit": commit()},
         "versions": versions(),
         "machine": _machine(),
-        "devices": [f"{device.platform}:{device.id} {device.device_kind}" for device in jax.devices()],
+        "devices": [
+            f"{device.platform}:{device.id} {device.device_kind}" for device in jax.devices()
+        ],
         "operators": _operators(),
         "extras": {name: _version(package) for name, package in _EXTRAS.items()},
         "caches": {"folder": str(cache_dir())} | dict(_caches(cache_dir())),
@@ -59,33 +61,32 @@ def _machine() -> dict[str, Any]:
     room = host_memory()
     return {
         "system": platform.platform(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": os.cpu_count(),
         "memory left": None if room is None else size(room),
     }
 
 
 def _operators() -> dict[str, str]:
     """Return what computes a convolution here, by the kind of layer, and why."""
-    if jax.default_backend() != "cpu":
-        return {"convolution": f"XLA's own; formulations of this project are for the CPU ({_here()})"}
+    here = jax.default_backend()
+    if here != "cpu":
+        return {"convolution": f"XLA's own: this is {here}, other formulations are for the CPU"}
     found = {name: _formulation(*layer) for name, layer in _SHOWN.items()}
     obstacle = build_onednn.obstacle()
     if obstacle is None:
         version = build_onednn.installed()["onednn-cpu-gomp"]
         found["train.native"] = f"available: oneDNN {version}, built at first use"
     else:
-        found["train.native"] = f"not available: {obstacle.removeprefix('train.native').lstrip(': ')}"
+        why = obstacle.removeprefix("train.native").lstrip(": ")
+        found["train.native"] = f"not available: {why}"
     kept = f"kept by the process ({SWITCH}=0 gives it back)"
     found["freed memory"] = kept if is_tuned() else "given back to the system"
     return found
 
 
-def _here() -> str:
-    return f"this is {jax.default_backend()}"
-
-
 def _formulation(columns: int, w_shape: tuple[int, ...], stride: int, groups: int) -> str:
-    geometry = Geometry((stride, stride), (((w_shape[0] - 1) // 2,) * 2,) * 2, groups, (1, 1))
+    side = (w_shape[0] - 1) // 2
+    geometry = Geometry((stride, stride), ((side, side), (side, side)), groups, (1, 1))
     chosen = cpu.formulation(columns, w_shape, geometry)
     if chosen is None:
         return "XLA's own: the fastest at this shape on a CPU"

@@ -12,20 +12,21 @@ import numpy as np
 from cnn_jax import config as configs
 from cnn_jax.analysis import verdict_plots
 from cnn_jax.data.dataset import TEST
-from cnn_jax.runs import class_names, from_config, workdir
+from cnn_jax.runs import captions, class_names, from_config, workdir
 from cnn_jax.runs.experiment import Experiment, assemble, complete
 from cnn_jax.runs.inferred_fields import ClassesDifferError
 from cnn_jax.runs.restore import check_fits, load_step
 from cnn_jax.runtime import json_file
 from cnn_jax.runtime.atomic_file import written
 from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.runtime.figures import PNG, check_format
 from cnn_jax.tasks.measures import BINS
 from cnn_jax.train.checkpoint import Step
 from cnn_jax.train.measurements import numbers_of
 from cnn_jax.train.progress import say
 
 METRICS, SCORES = "metrics.json", "scores.npz"
-CONFUSION, RELIABILITY = "confusion.png", "reliability.png"
+CONFUSION, RELIABILITY = "confusion", "reliability"  # and the format
 
 
 def evaluate_run(
@@ -37,6 +38,7 @@ def evaluate_run(
     overrides: Sequence[str] = (),
     names: str | Path | None = None,
     out: str | Path | None = None,
+    picture_format: str = PNG,
 ) -> dict[str, Any]:
     """Evaluate a run's checkpoint on a part of its data, or of other data.
 
@@ -52,12 +54,14 @@ def evaluate_run(
         out: a folder for ``metrics.json``, which has what is more than a number, too;
             ``scores.npz`` with label, prediction and scores (float32) of each example, in the data
             set's order; and plots of confusion and reliability where the task has classes.
+        picture_format: of the plots, png, pdf or svg.
 
     Returns:
         The metrics that are numbers, with ``split``, ``step`` and ``ema``; one that is not finite
         is None. Where other data are of some of the network's classes, ``classes`` says of how
         many, and ``accuracy_among`` is that of a choice among those alone.
     """
+    check_format(picture_format, "--format")
     _, variables, config, step = load_step(Path(folder), step, ema=ema)
     known = class_names.of_run(Path(folder), config.data.classes, names)
     config = configs.override_data(config, overrides)
@@ -96,6 +100,7 @@ def evaluate_run(
         measured |= _among(scores[0], part.labels)
     if out is not None:
         _write(Path(out), experiment, about | measured, part.labels, said[0], scores)
+        _draw(Path(out), experiment, about | measured, part.labels, scores, picture_format)
     return about | json_file.plain(numbers_of(measured))
 
 
@@ -133,8 +138,22 @@ def _write(
         arrays["scores"] = scores[0].astype(np.float32)
     with written(out / SCORES) as temporary:
         np.savez_compressed(temporary, **arrays)
+
+
+def _draw(
+    out: Path,
+    experiment: Experiment,
+    measured: dict[str, Any],
+    labels: np.ndarray,
+    scores: list[np.ndarray] | None,
+    kind: str,
+) -> None:
+    """Draw what was measured of classes into the folder, in a format."""
+    names, title = list(experiment.classes), captions.title(experiment.config)
+    title = f"{title}, {measured['split']}, step {measured['step']}"
     if "confusion" in measured:
-        verdict_plots.confusion(np.array(measured["confusion"]), names, out / CONFUSION)
+        files = [out / f"{CONFUSION}.{kind}"]
+        verdict_plots.confusion(np.array(measured["confusion"]), names, files, title)
     if "calibration_error" in measured and scores is not None:
-        error, file = measured["calibration_error"], out / RELIABILITY
-        verdict_plots.reliability(scores[0], labels, error, BINS, file)
+        error, files = measured["calibration_error"], [out / f"{RELIABILITY}.{kind}"]
+        verdict_plots.reliability(scores[0], labels, error, BINS, files, title)

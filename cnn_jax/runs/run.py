@@ -16,6 +16,7 @@ from cnn_jax.analysis import summarize
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import TEST
 from cnn_jax.runs import extension, from_config, memory_estimate, workdir
+from cnn_jax.runs.captions import caption
 from cnn_jax.runs.experiment import SETTLED_BY_DATA, Experiment, assemble, complete
 from cnn_jax.runs.initialise import Start, with_regime
 from cnn_jax.runs.restore import load_step
@@ -131,7 +132,7 @@ def _trained(
         labels = experiment.parts[TEST].labels
         workdir.write_predictions(path, config, labels, [found.predictions])
     folder = Folder(path, workdir.identity(config))
-    return folder.finish(result, f"{config.model.name} on {config.data.name}")
+    return folder.finish(result, caption(config))
 
 
 @contextlib.contextmanager

@@ -58,6 +58,12 @@ class Classification:
         """How many numbers the network gives for each example."""
         return self.classes
 
+    @property
+    def loss_name(self) -> str:
+        """What an axis calls the loss; of a subclass that has another one no more is known."""
+        own = type(self).example_loss is Classification.example_loss
+        return "cross-entropy (nats)" if own else "loss"
+
     def example_loss(self, logits: jax.Array, batch: Batch, *, train: bool) -> jax.Array:
         """Return the loss of each example, ``[N]``, of one head's logits ``[N, classes]``.
 

@@ -66,6 +66,12 @@ class Multilabel:
         """How many numbers the network gives for each example."""
         return 1 if self.single else self.classes
 
+    @property
+    def loss_name(self) -> str:
+        """What an axis calls the loss; of a subclass that has another one no more is known."""
+        own = type(self)._losses is Multilabel._losses and type(self).metrics is Multilabel.metrics
+        return "binary cross-entropy (nats)" if own else "loss"
+
     def check_labels(self, labels: np.ndarray, what: str) -> None:
         """Raise ``BadInputError`` unless labels are classes ``[N]``, or 0 to 1 ``[N, classes]``."""
         if labels.ndim == 1:

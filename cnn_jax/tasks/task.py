@@ -25,7 +25,8 @@ class Task(Protocol):
     ``BadInputError`` for labels that the task has no use for. ``scores(outputs) -> [N, ...]``,
     ``of_scores(scores, labels) -> metrics by name`` and ``in_full() -> task`` serve the command
     ``evaluate``. ``best`` names the metric that the best checkpoint is the best in,
-    ``least_is_best`` says that it has the least: accuracy, and the most, without.
+    ``least_is_best`` says that it has the least: accuracy, and the most, without. ``loss_name`` is
+    what a picture calls the loss, with its unit.
     """
 
     def loss(self, outputs: Any, batch: Batch) -> jax.Array:

@@ -11,6 +11,7 @@ from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train import curves
 from cnn_jax.train.appended import marks
 from cnn_jax.train.checkpoint import Checkpoints
+from cnn_jax.train.curves import Caption
 from cnn_jax.train.fitted import Fitted
 from cnn_jax.train.logging import RunLog, cut_back, cut_flow_back, read_metrics
 from cnn_jax.train.progress import say
@@ -129,12 +130,18 @@ class Folder:
         found.history = read_metrics(self.path / METRICS)
         return found
 
-    def finish(self, result: dict[str, Any], title: str) -> dict[str, Any]:
+    def finish(self, result: dict[str, Any], about: Caption) -> dict[str, Any]:
         """Write a finished run's result and its curves; return the result as it is written."""
         if not distributed.is_first():
             return json_file.sealed(result)
-        curves.draw(read_metrics(self.path / METRICS), self.path / CURVES, title)
+        about = dataclasses.replace(about, epoch=steps_an_epoch(result))
+        curves.draw(read_metrics(self.path / METRICS), [self.path / CURVES], about)
         return json_file.write(self.path / RESULT, result)
+
+
+def steps_an_epoch(result: Mapping[str, Any]) -> float | None:
+    """Return how many steps an epoch of a run had, by its result; None where it had none."""
+    return result["steps"] / result["epochs"] if result.get("epochs") else None
 
 
 class Nowhere:

@@ -14,6 +14,7 @@ import numpy as np
 from cnn_jax.data.dataset import Dataset, fingerprint
 from cnn_jax.runtime import distributed, json_file, provenance, random_keys
 from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.train.curves import Caption, caption
 from cnn_jax.train.dispatch import Share, on_pixels
 from cnn_jax.train.fitted import Fitted
 from cnn_jax.train.folder import CHECKPOINTS, RESULT, Folder, Nowhere, Record
@@ -82,7 +83,8 @@ def _opened(path: Path, setup: Setup, dataset: Dataset) -> Iterator[Folder]:
             _check_same(path, made)  # again: another process may have made it meanwhile
             json_file.write(path / OBJECTS, made)
         distributed.wait_for_all("run's folder made")
-        yield OwnFolder(path, f"{made['step']} {made['data']} {made['seed']}")
+        about = caption(path.name, setup.task, setup.preprocessing.augment)
+        yield OwnFolder(path, f"{made['step']} {made['data']} {made['seed']}", about=about)
 
 
 def digests(setup: Setup, dataset: Dataset) -> dict[str, Any]:
@@ -141,7 +143,9 @@ def _check_same(path: Path, made: dict[str, Any]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class OwnFolder(Folder):
-    """The folder of a run that is made of objects."""
+    """The folder of a run that is made of objects; ``about`` is said of its curves."""
+
+    about: Caption = Caption()  # noqa: RUF009, it is frozen
 
     def measured(self) -> dict[str, dict[str, Any]] | None:
         """Return the metrics of a run that is finished, so that its test set is opened once."""
@@ -164,5 +168,5 @@ class OwnFolder(Folder):
             "git": provenance.commit(),
         }
         if found.stopped is None:
-            self.finish(result | found.record, self.path.name)
+            self.finish(result | found.record, self.about)
         return found

@@ -50,10 +50,10 @@ def read_state_dict(
 ) -> dict[str, np.ndarray]:
     """Return the tensors of a network's ``state_dict`` by name, in float32 or float64.
 
-    ``.safetensors`` always; ``.pth``, ``.pt``, ``.th``, ``.bin`` and ``.ckpt``, in PyTorch's old and
-    new format, where PyTorch is installed. The tensors may be below one or two entries of a checkpoint, and all their
-    names may begin alike (``module.``, ``_orig_mod.``, ``model.``). Counters, and whatever else a
-    checkpoint holds, are left out.
+    ``.safetensors`` always; ``.pth``, ``.pt``, ``.th``, ``.bin`` and ``.ckpt``, in PyTorch's old
+    and new format, where PyTorch is installed. The tensors may be below one or two entries of a
+    checkpoint, and all their names may begin alike (``module.``, ``_orig_mod.``, ``model.``).
+    Counters, and whatever else a checkpoint holds, are left out.
 
     Args:
         file: the file.

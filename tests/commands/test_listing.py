@@ -53,7 +53,9 @@ def test_numbers_in_names_are_sorted_as_numbers():
     assert sorted(names, key=flags.by_number) == ["alexnet", "resnet20", "resnet110", "resnet1202"]
 
 
-@pytest.mark.parametrize(("command", "known"), [("models", "resnet20"), ("configs", "lenet5_digits")])
+@pytest.mark.parametrize(
+    ("command", "known"), [("models", "resnet20"), ("configs", "lenet5_digits")]
+)
 def test_a_pattern_that_nothing_fits(capsys, command, known):
     line = refused(capsys, command, known + "s")
     assert f"fits '{known}s'; did you mean {known}" in line
@@ -94,7 +96,11 @@ def test_a_dry_run_compiles_and_trains_without_data(capsys, tmp_path):
 
 
 def test_an_official_sets_classes_are_known_without_it(capsys):
-    flags = ["--config.model.name=mlp", "--config.model.hidden=4,", "--config.data.name=fashion_mnist"]
+    flags = [
+        "--config.model.name=mlp",
+        "--config.model.hidden=4,",
+        "--config.data.name=fashion_mnist",
+    ]
     flags += ["--config.data.batch_size=8", "--config.train.steps=3", "--config.train.epochs=None"]
     flags += ["--config.data.mean=None", "--config.data.std=None", "--config.data.classes=None"]
     held = json.loads(printed(capsys, "config", SMALL[0], *flags, "--steps=1", "--json"))

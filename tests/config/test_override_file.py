@@ -92,6 +92,6 @@ def test_names_of_the_library_and_of_nothing():
 
 @pytest.mark.parametrize("file", library.configs().values(), ids=lambda file: file.stem)
 def test_every_config_is_a_lab_note(file):
-    note = library.note(file)
+    note, text = library.note(file), file.read_text()
     assert all(note), note
-    assert f"cnn-jax train --config={file.stem}" in file.read_text() or "make demo" in file.read_text()
+    assert f"cnn-jax train --config={file.stem}" in text or "make demo" in text

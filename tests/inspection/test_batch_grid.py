@@ -13,6 +13,7 @@ from cnn_jax.commands import main
 from cnn_jax.data import order
 from cnn_jax.data.augment import spatial
 from cnn_jax.inspection import batch_grid
+from cnn_jax.inspection.destination import Destination
 from cnn_jax.runs.experiment import assemble, load_config
 from cnn_jax.runtime.errors import BadInputError
 from tests.data import archives
@@ -54,7 +55,7 @@ def test_the_grid_is_drawn_with_labels(tmp_path):
     text = batch_grid.label(made, batch, 0)
     shares = [float(share) for share in re.findall(r"\d (\d\.\d\d)", text)]
     assert sum(shares) == pytest.approx(1, abs=0.011) if shares else text in made.classes
-    file = batch_grid.draw(made, tmp_path / "new/out")
+    (file,) = batch_grid.draw(made, Destination(tmp_path / "new/out"))
     assert file == tmp_path / "new/out/batch.png"
     with Image.open(file) as picture:
         assert min(picture.size) > 300

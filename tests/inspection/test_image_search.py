@@ -131,7 +131,7 @@ def test_another_network_and_other_files_are_refused(place, tmp_path, capsys, mo
         ([f"--index={tmp_path / 'new'}", "--method=annoy"], "there is exact, faiss"),
         ([f"--index={index}", "--top=0"], "--top=0"),
         ([f"--index={index}", "--sheet=x.png"], "takes the images to look for"),
-        ([f"--index={index}", "--sheet=x.bmp", query], "has to be a PNG file"),
+        ([f"--index={index}", "--sheet=x.bmp", query], "has to end in .png, .pdf or .svg"),
         ([f"--index={index}", f"--sheet={tmp_path / 'no/x.png'}", query], "lies in no folder"),
     ]
     before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}

@@ -54,6 +54,8 @@ def test_all_kinds_make_a_page_that_needs_no_other_file(run, tmp_path, capsys):
     norms = {"gradient": blocks, "update_to_weight": blocks, "branch_to_skip": {}}
     flows = [{"step": step} | norms for step in (0, 1)]
     (run[0] / "flow.jsonl").write_text("\n".join(map(json.dumps, flows)))
+    logged = {"step": 1, "split": "train", "loss": 1.0, "accuracy": 0.5}
+    (run[0] / "metrics.jsonl").write_text(json.dumps(logged) + "\n")
     pictures = drawn(capsys, run, "all", tmp_path)
     # Style draws its losses, too, and the gradient flow what training recorded.
     assert len(pictures) == len(KINDS) + 2
@@ -82,7 +84,7 @@ def test_what_a_network_does_not_allow_is_left_out_of_the_page(model, tmp_path, 
     command = ["inspect", f"--workdir={tmp_path / 'run'}", "--what=all", f"--out={page.parent}"]
     assert main.main([*command, *images]) == 0
     left_out = re.findall(r"<h2>([^<]*)</h2><p>[^<]*</p>\n<p class=.left-out", page.read_text())
-    data = {"deconvnet", "gradient-flow", "shifts", "batch"}
+    data = {"deconvnet", "gradient-flow", "shifts", "batch", "curves"}
     maps = {"filters", "feature-maps", "grad-cam", "style", "receptive-field"}
     assert set(left_out) == (data | maps if model == "mlp" else data)
     capsys.readouterr()

@@ -56,7 +56,9 @@ def test_a_choice_among_the_classes_that_are_there(run, tmp_path):
 
 
 def test_only_some_classes_of_the_same_data(run, tmp_path):
-    data = folder_of(tmp_path / "images", {"black": [0], "dark": [85], "light": [170], "white": [0]})
+    data = folder_of(
+        tmp_path / "images", {"black": [0], "dark": [85], "light": [170], "white": [0]}
+    )
     whole = evaluate_run(run, overrides=data)
     assert whole["accuracy"] == pytest.approx(3 / 4)
     assert "classes" not in whole
@@ -72,7 +74,9 @@ def test_a_class_that_the_network_does_not_have(run, tmp_path):
 
 
 def test_names_come_from_a_file_where_the_run_knows_none(tmp_path, capsys):
-    write_run(tmp_path / "run", "mlp", image_shape=(8, 8, 1), classes=CLASSES, named=False, hidden=())
+    write_run(
+        tmp_path / "run", "mlp", image_shape=(8, 8, 1), classes=CLASSES, named=False, hidden=()
+    )
     write_images(tmp_path / "images/train", classes=["light", "white"])
     write_images(tmp_path / "images/test", classes=["light", "white"])
     flags = ["evaluate", f"--workdir={tmp_path / 'run'}"]

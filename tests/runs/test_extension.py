@@ -25,7 +25,9 @@ STEADY = [
 
 
 def config(steps: int, *flags: str):
-    return load_config(SMALL[0].removeprefix("--config="), [*STEADY[1:], f"--config.train.steps={steps}", *flags])
+    return load_config(
+        SMALL[0].removeprefix("--config="), [*STEADY[1:], f"--config.train.steps={steps}", *flags]
+    )
 
 
 def leaves(folder, **which):

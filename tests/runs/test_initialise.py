@@ -185,7 +185,10 @@ def test_bad_input_is_one_line_and_leaves_nothing_behind(source, tmp_path, capsy
 @pytest.mark.parametrize(
     ("flag", "line"),
     [
-        ("init.regime=last", "'init.regime' is 'last' and counts only with init.source, which is unset"),
+        (
+            "init.regime=last",
+            "'init.regime' is 'last' and counts only with init.source, which is unset",
+        ),
         ("init.decay=0.5", "'init.decay' is 0.5 and counts only with init.source, which is unset"),
         ("init.regime=first", "'init.regime' is 'first'"),
         ("init.unfreeze=(3,2)", "growing steps"),
