@@ -61,7 +61,7 @@ DOORS = {
             "inspection/image_search.py",
             "commands/main.py",
         ),
-        *("ablation/progress.py", "commands/summary.py"),
+        *("ablation/progress.py", "commands/summary.py", "commands/table.py"),
     },
     "safetensors": {"transfer/state_dict.py"},
     # Only to compare with and to read its files, inside functions: no run loads it.
@@ -71,6 +71,7 @@ DOORS = {
     "submitit": {"ablation/slurm.py"},  # when it is installed and asked for
     "faiss": {"inspection/image_search.py"},  # when it is installed and asked for
     "argparse": {"commands/", "ablation/command.py"},
+    "argcomplete": {"commands/completion.py"},
     "signal": {"train/stopping.py", "train/trainer.py", "ablation/runner.py", "ablation/worker.py"},
     "time": {
         *("train/clock.py", "train/progress.py"),

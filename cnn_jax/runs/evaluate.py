@@ -11,6 +11,7 @@ import numpy as np
 
 from cnn_jax import config as configs
 from cnn_jax.analysis import verdict_plots
+from cnn_jax.config import Config
 from cnn_jax.data.dataset import TEST
 from cnn_jax.runs import captions, class_names, from_config, workdir
 from cnn_jax.runs.experiment import Experiment, assemble, complete
@@ -65,22 +66,10 @@ def evaluate_run(
     _, variables, config, step = load_step(Path(folder), step, ema=ema)
     known = class_names.of_run(Path(folder), config.data.classes, names)
     config = configs.override_data(config, overrides)
-    if config.data.name is None:
-        raise BadInputError(
-            "the run was not trained here and names no data; give --config.data.name=folder "
-            "--config.data.dir=DIR, or another set"
-        )
     if out is not None:
         workdir.check_writable(Path(out), "--out")
     with jax.enable_x64(config.train.precision == "float64"):
-        try:
-            experiment = assemble(complete(config), known)
-        except ClassesDifferError as error:
-            hint = "; --names=FILE with the network's class names, one a line, takes some of them"
-            raise BadInputError(f"{error}{hint}") from None
-        if split not in experiment.parts:
-            have = ", ".join(experiment.parts)
-            raise BadInputError(f"--split={split}: the run has no such part, only {have}")
+        experiment = _assembled(config, known, split)
         if overrides:
             check_fits(experiment.module, variables, experiment.image_shape)
     trainer = from_config.trainer(experiment.config, experiment.module, None)
@@ -102,6 +91,27 @@ def evaluate_run(
         _write(Path(out), experiment, about | measured, part.labels, said[0], scores)
         _draw(Path(out), experiment, about | measured, part.labels, scores, picture_format)
     return about | json_file.plain(numbers_of(measured))
+
+
+def _assembled(config: Config, known: Sequence[str] | None, split: str) -> Experiment:
+    """Return the experiment on data that may be others than those trained on, and have ``split``.
+
+    ``known`` are the names of the network's classes.
+    """
+    if config.data.name is None:
+        raise BadInputError(
+            "the run was not trained here and names no data; give --config.data.name=folder "
+            "--config.data.dir=DIR, or another set"
+        )
+    try:
+        experiment = assemble(complete(config), known)
+    except ClassesDifferError as error:
+        hint = "; --names=FILE with the network's class names, one a line, takes some of them"
+        raise BadInputError(f"{error}{hint}") from None
+    if split not in experiment.parts:
+        have = ", ".join(experiment.parts)
+        raise BadInputError(f"--split={split}: the run has no such part, only {have}")
+    return experiment
 
 
 def _among(scores: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
