@@ -25,8 +25,8 @@ class Panel:
     Attributes:
         image: ``[H, W, 3]`` in 0..1, or ``[H, W]``, drawn in ``colours``.
         title: above it.
-        colours: the name of a colour map, matplotlib's or our own, for ``[H, W]``; grey from 0 to
-            1 unless given.
+        colours: the name of a colour map, matplotlib's or our own, for ``[H, W]``; grey from 0
+            to 1 unless given.
         limits: the values at the map's ends; those of the image unless given, symmetric around
             zero if the map is ``SIGNED``.
         under: an image ``[H, W, 3]`` in 0..1 that shows through one that is ``[H, W]``.

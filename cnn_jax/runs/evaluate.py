@@ -78,10 +78,8 @@ def evaluate_run(
         trainer = dataclasses.replace(trainer, task=task.in_full())
     said: list[np.ndarray] = []
     scores: list[np.ndarray] | None = [] if hasattr(task, "scores") else None
-    part, batch_size = experiment.parts[split], experiment.config.data.batch_size
-    measured = trainer.evaluate(
-        variables, part, batch_size=batch_size, predicted=said, scores=scores
-    )
+    part, how = experiment.parts[split], {"batch_size": experiment.config.data.batch_size}
+    measured = trainer.evaluate(variables, part, **how, predicted=said, scores=scores)
     if not math.isfinite(measured["loss"]):
         say(f"the {split} loss is not finite")
     about = {"split": split, "step": step, "ema": ema}
