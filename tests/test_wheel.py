@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.copies import ROOT, copy_of_repository
 
 
 def call(*arguments: str | Path, **how) -> str:
@@ -23,22 +23,9 @@ def call(*arguments: str | Path, **how) -> str:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """Return the wheel of a copy of the files, so that building leaves nothing beside them."""
-    copy = tmp_path_factory.mktemp("source")
-    listed = [
-        "git",
-        "-C",
-        str(ROOT),
-        "ls-files",
-        "-z",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-    ]
-    names = subprocess.run(listed, capture_output=True, check=True).stdout.decode().split("\0")
-    for name in filter(None, names):
-        if (ROOT / name).is_file() and not name.startswith(("tests/", "experiments/results/")):
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            (copy / name).write_bytes((ROOT / name).read_bytes())
+    copy = copy_of_repository(
+        tmp_path_factory.mktemp("source"), without=("tests/", "experiments/results/")
+    )
     made = tmp_path_factory.mktemp("wheel")
     flags = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir"]
     call("-m", "pip", "wheel", *flags, made, copy)
