@@ -1,4 +1,4 @@
-"""A copy of the repository's files as a clean clone has them, what is not committed yet included."""
+"""A copy of the repository's files as a clean clone has them, with what is not committed yet."""
 
 import shutil
 import subprocess

@@ -7,16 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 from PIL import Image
 
 from cnn_jax import config as configs
 from cnn_jax import models
 from cnn_jax.runs import workdir
 from cnn_jax.train.checkpoint import Checkpoints
+from cnn_jax.transfer import weights
+from cnn_jax.transfer.torch_names import naming
 
 SMALL = [
     "--config=configs/lenet5_digits.py",
@@ -92,3 +96,19 @@ def write_run(
     with Checkpoints(folder / workdir.CHECKPOINTS) as kept:
         kept.save_network(variables)
     return module, variables
+
+
+def write_state_dict(file: Path, model: str, *, classes: int) -> None:
+    """Write a file with the tensors of PyTorch's network of a model's name: kernels at random."""
+    layout, module = naming(model), models.create(model, num_classes=classes)
+    x = jnp.zeros((1, *models.image_shape(model)))
+    shapes = jax.eval_shape(lambda key: module.init(key, x, train=False), jax.random.key(0))
+    leaves: Any = flax.traverse_util.flatten_dict(shapes)
+    orders, rng, tensors = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}, np.random.default_rng(0), {}
+    for path, leaf in leaves.items():
+        shape = [leaf.shape[i] for i in orders[leaf.ndim]]
+        values = np.ones(shape, np.float32)
+        if leaf.ndim > 1:
+            values = rng.standard_normal(shape, np.float32) / np.sqrt(leaf.size / leaf.shape[-1])
+        tensors[weights._key(layout, path)] = values.astype(np.float32)
+    safetensors.numpy.save_file(tensors, file)

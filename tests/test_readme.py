@@ -1,4 +1,4 @@
-"""The README's commands, in their order, in a clean copy: small data and few steps, nothing else."""
+"""The README's commands, in their order, in a clean copy: small data, few steps, nothing else."""
 
 import importlib.util
 import re
@@ -7,22 +7,15 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import flax.traverse_util
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-import safetensors.numpy
 from PIL import Image
 
-from cnn_jax import models
 from cnn_jax.data.prepare.builders import Arrays, Builder
 from cnn_jax.data.prepare.recipe import Recipe, prepare
 from cnn_jax.data.sources import official
-from cnn_jax.transfer import weights
-from cnn_jax.transfer.torch_names import naming
 from tests.copies import ROOT, copy_of_repository
-from tests.fixtures import environment
+from tests.fixtures import environment, write_state_dict
 
 README = (ROOT / "README.md").read_text()
 PREFIX = ".venv/bin/"
@@ -64,19 +57,6 @@ def cifar10(cache: Path) -> None:
     prepare(Recipe("cifar10", cache, build))
 
 
-def resnet50(file: Path) -> None:
-    """Write a file with the tensors of torchvision's network, all of them ones."""
-    layout, module = naming("resnet50"), models.create("resnet50", num_classes=1000)
-    x = jnp.zeros((1, 224, 224, 3))
-    shapes = jax.eval_shape(lambda key: module.init(key, x, train=False), jax.random.key(0))
-    leaves: Any = flax.traverse_util.flatten_dict(shapes)
-    tensors = {}
-    for path, leaf in leaves.items():
-        order = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[len(leaf.shape)]
-        tensors[weights._key(layout, path)] = np.ones([leaf.shape[i] for i in order], np.float32)
-    safetensors.numpy.save_file(tensors, file)
-
-
 @pytest.mark.slow
 def test_every_command_runs_as_it_stands(tmp_path):
     copy = copy_of_repository(tmp_path / "copy", without=("experiments/results/",))
@@ -84,7 +64,7 @@ def test_every_command_runs_as_it_stands(tmp_path):
     images(copy / "MNIST")
     Image.fromarray(np.zeros((28, 28), np.uint8)).save(copy / "IMAGE.png")
     cifar10(tmp_path / "cache")
-    resnet50(copy / "resnet50.safetensors")
+    write_state_dict(copy / "resnet50.safetensors", "resnet50", classes=1000)
     env = environment(
         CNN_JAX_CACHE=str(tmp_path / "cache"),
         PYTHONPATH=str(copy),
