@@ -68,7 +68,6 @@ def test_every_command_runs_as_it_stands(tmp_path):
     env = environment(
         CNN_JAX_CACHE=str(tmp_path / "cache"),
         PYTHONPATH=str(copy),
-        XLA_FLAGS="--xla_backend_optimization_level=0",
     )
     done = []
     for command in commands():
