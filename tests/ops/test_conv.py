@@ -122,7 +122,7 @@ def check(case, seed):
 cases = given(convolutions(), st.integers(0, 2**31))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @cases
 @example(((2, 9, 7, 4), (1, 1, 4, 6), (1, 1), POINT, 1, (1, 1)), 0)  # a matrix product
 @example(((2, 9, 7, 4), (1, 1, 4, 6), (3, 2), POINT, 1, (1, 1)), 0)  # stride above the field
