@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Sequence
 
+WIDE = 160  # where nobody says how wide
+
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows under the names of their columns; > before a name aligns it to the right."""
@@ -18,6 +20,3 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         made.add_row(*row)
     terminal = sys.stdout.isatty()
     Console(width=None if terminal else WIDE, highlight=False, markup=False).print(made)
-
-
-WIDE = 160  # where nobody says how wide

@@ -37,9 +37,9 @@ def described(config: Config) -> list[Described]:
         ranges = {} if name is None else table.declared(name)
         comments |= {f"{own}.{field}": _said(*each) for field, each in ranges.items()}
     found: dict[str, Described] = {}
-    for name, value in [*leaves(config), *((each, None) for each in AT_ONCE)]:
-        at_once = next((each for each in AT_ONCE if f"{name}.".startswith(f"{each}.")), None)
-        if at_once is None:
+    whole = tuple(f"{name}." for name in AT_ONCE)
+    for name, value in leaves(config):
+        if not name.startswith(whole):
             found[name] = Described(name, _written(value), comments.get(name, ""))
     for name in AT_ONCE:
         section, _, last = name.partition(".")

@@ -23,8 +23,8 @@ LENGTHS = ("train.steps", "train.epochs")
 _ALIKE = 1e-6  # of a rate; schedules are computed in float32
 
 
-def is_longer(folder: Path, config: Config) -> bool:
-    """Return whether ``folder`` holds a run of ``config`` but for its length.
+def has_other_length(folder: Path, config: Config) -> bool:
+    """Return whether the run in ``folder`` has another length than ``config`` asks for.
 
     Raises ``BadInputError`` where it holds none to extend.
     """
@@ -43,7 +43,12 @@ def check(folder: Path, config: Config, examples: int) -> None:
         config: settled, as ``folder``'s but for its length.
         examples: in its training part.
     """
-    held = workdir.read_config(folder)
+    stored = configs.read_stored(folder / workdir.CONFIG)
+    assert stored is not None
+    held = stored.config
+    changed = configs.numerics_changed(stored.numerics, config)
+    if changed is not None:
+        raise BadInputError(f"--extend: {changed}; train anew in another folder")
     old, new = (from_config.total_steps(each, examples) for each in (held, config))
     if new <= old:
         raise BadInputError(
@@ -96,7 +101,7 @@ def openings(folder: Path) -> list[dict[str, Any]]:
     stem, suffix = Path(workdir.RESULT).stem, Path(workdir.RESULT).suffix
     found: list[Any] = [
         json_file.read(file, workdir.Result, "a run's result")
-        for file in folder.glob(f"{stem}-*{suffix}")
+        for file in folder.glob(f"{stem}-[0-9]*{suffix}")
     ]
     tested = [each for each in found if TEST in each["metrics"]]
     tested.sort(key=lambda each: each["steps"])

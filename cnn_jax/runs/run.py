@@ -55,7 +55,7 @@ def train_and_evaluate(
     config = complete(config)
     fields = dict(configs.leaves(config))
     unsettled = [name for name in SETTLED_BY_DATA if fields[name] is None]
-    extending = extend and extension.is_longer(folder, config)
+    extending = extend and extension.has_other_length(folder, config)
     lengths = extension.LENGTHS if extending else ()
     done = _finished(folder, config, ignore=[*unsettled, *lengths])
     if extending:

@@ -6,11 +6,13 @@ import shutil
 import numpy as np
 import pytest
 
+from cnn_jax import config as configs
 from cnn_jax import load_run
 from cnn_jax.commands import main
 from cnn_jax.runs import extension, workdir
 from cnn_jax.runs.experiment import load_config
 from cnn_jax.runs.run import train_and_evaluate
+from cnn_jax.runtime import json_file
 from cnn_jax.runtime.errors import BadInputError
 from tests.fixtures import SMALL
 
@@ -126,6 +128,23 @@ def test_a_schedule_that_looks_at_the_end_is_refused(tmp_path):
     with pytest.raises(BadInputError, match=r"'cosine' looks at the run's end: with 9 steps"):
         train_and_evaluate(config(20, *ends), run, extend=True)
     assert workdir.read_result(run) is not None
+
+
+def test_a_rate_that_never_changes_looks_at_no_end(tmp_path):
+    steady = config(3, "--config.optim.warmup=0", "--config.optim.ema=None")
+    train_and_evaluate(steady, tmp_path / "run")
+    steady.train.steps = 5
+    assert train_and_evaluate(steady, tmp_path / "run", extend=True)["steps"] == 5
+
+
+def test_a_run_that_began_with_other_arithmetic_is_not_mixed_with_todays(run):
+    file = run / "config.json"
+    held = json.loads(file.read_text())
+    del held["digest"]
+    held["numerics"] = {name: version - 1 for name, version in held["numerics"].items()}
+    json_file.write(file, held, version=configs.FORMAT)
+    with pytest.raises(BadInputError, match=r"--extend: .*; train anew in another folder"):
+        train_and_evaluate(config(20), run, extend=True)
 
 
 def test_a_folder_without_a_run_has_nothing_to_extend(tmp_path):
