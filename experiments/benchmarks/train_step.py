@@ -271,25 +271,25 @@ def means(table: list[tables.Row]) -> list[str]:
 
 def bars(table: list[tables.Row], file: Path) -> None:
     """Draw each side's speed as a multiple of stock Flax's."""
-    from matplotlib.figure import Figure
+    from cnn_jax.runtime import colours, figures
 
     networks = list(dict.fromkeys(row["network"] for row in table))
     sides = list(dict.fromkeys(row["side"] for row in table))
-    figure = Figure(figsize=(1.5 + 1.1 * len(networks), 4), layout="constrained")
-    axes = figure.subplots()
     width = 0.8 / len(sides)
-    for i, side in enumerate(sides):
-        rows = {row["network"]: row for row in table if row["side"] == side}
-        heights = [rows[name]["of_flax"] or 0.0 for name in networks]
-        places = [x + (i - (len(sides) - 1) / 2) * width for x in range(len(networks))]
-        bars = axes.bar(places, heights, width, label=side)
-        axes.bar_label(bars, [f"{height:.2g}" for height in heights], fontsize=7)
-    axes.axhline(1, color="black", linewidth=0.5)
-    axes.set_xticks(range(len(networks)), networks, rotation=20)
-    axes.set_ylabel("images/s, of stock Flax's")
-    axes.set_title("A whole training step")
-    axes.legend()
-    figure.savefig(file, dpi=110)
+    with figures.drawn([file], (1.5 + 1.0 * len(networks), 3.6)) as figure:
+        axes = figure.subplots()
+        for i, side in enumerate(sides):
+            rows = {row["network"]: row for row in table if row["side"] == side}
+            heights = [float(rows[name]["of_flax"] or 0) for name in networks]
+            places = [x + (i - (len(sides) - 1) / 2) * width for x in range(len(networks))]
+            drawn = axes.bar(places, heights, width, label=side, color=colours.COLOURS[i])
+            axes.bar_label(drawn, [f"{height:.2g}" for height in heights], fontsize=6)
+        axes.axhline(1, color="black", linewidth=0.5)
+        figures.plain(axes, ylabel="images/s, of stock Flax's")
+        axes.set_xticks(range(len(networks)), networks, rotation=20)
+        axes.grid(visible=False, axis="x")
+        axes.set_title("A whole training step")
+        axes.legend()
 
 
 def main() -> None:
