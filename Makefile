@@ -17,7 +17,7 @@ demo: $(STAMP)
 	$(VENV)/bin/cnn-jax train --config=configs/lenet5_digits.py --workdir=runs/demo
 
 test: $(STAMP)
-	$(VENV)/bin/pytest -n auto -m "not slow"
+	$(VENV)/bin/pytest -n auto --dist worksteal -m "not slow"
 
 check: $(STAMP)
 	$(VENV)/bin/ruff check .
