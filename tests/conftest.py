@@ -11,7 +11,7 @@ from hypothesis import settings
 os.environ["JAX_PLATFORMS"] = "cpu"
 _flags = ["--xla_force_host_platform_device_count=8"]
 # Compiling takes most of the tests' time, and optimising machine code almost half of that. What XLA
-# makes of a program before is the same; CNN_JAX_TEST_OPTIMISED=1 leaves nothing out, for slow tests.
+# makes of a program before is the same. CNN_JAX_TEST_OPTIMISED=1 is for slow tests.
 if os.environ.get("CNN_JAX_TEST_OPTIMISED") != "1":
     _flags.append("--xla_backend_optimization_level=0")
 os.environ["XLA_FLAGS"] = " ".join(_flags)
