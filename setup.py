@@ -1,7 +1,7 @@
 """What pyproject.toml cannot say: a wheel has the library's configs and studies within the package.
 
-``cnn_jax.config.library`` finds them there, and beside the package in a clone, which an editable
-install points to.
+``cnn_jax.config.library`` finds the configs there, and beside the package in a clone, which an
+editable install points to.
 """
 
 from setuptools import setup

@@ -7,19 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import safetensors.numpy
 from PIL import Image
 
 from cnn_jax import config as configs
 from cnn_jax import models
 from cnn_jax.runs import workdir
 from cnn_jax.train.checkpoint import Checkpoints
-from cnn_jax.transfer import weights
 from cnn_jax.transfer.torch_names import naming
 
 SMALL = [
@@ -99,17 +96,20 @@ def write_run(
     return module, variables
 
 
-def write_state_dict(file: Path, model: str, *, classes: int) -> None:
-    """Write a file with the tensors of PyTorch's network of a model's name: kernels at random."""
-    layout, module = naming(model), models.create(model, num_classes=classes)
-    x = jnp.zeros((1, *models.image_shape(model)))
-    shapes = jax.eval_shape(lambda key: module.init(key, x, train=False), jax.random.key(0))
-    leaves: Any = flax.traverse_util.flatten_dict(shapes)
-    orders, rng, tensors = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}, np.random.default_rng(0), {}
-    for path, leaf in leaves.items():
-        shape = [leaf.shape[i] for i in orders[leaf.ndim]]
-        values = np.ones(shape, np.float32)
-        if leaf.ndim > 1:
-            values = rng.standard_normal(shape, np.float32) / np.sqrt(leaf.size / leaf.shape[-1])
-        tensors[weights._key(layout, path)] = values.astype(np.float32)
-    safetensors.numpy.save_file(tensors, file)
+def torch_tensors(name: str, classes: int) -> dict[str, np.ndarray]:
+    """Return random weights under PyTorch's names and in its layout."""
+    module = models.create(name, num_classes=classes)
+    shape = (1, *models.image_shape(name))
+    variables = jax.eval_shape(
+        lambda: module.init(jax.random.key(0), np.zeros(shape, np.float32), train=False)
+    )
+    leaves = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
+    rng, tensors = np.random.default_rng(0), {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
+        keys = [entry.key for entry in path]
+        fan_in = max(np.prod(leaf.shape[:-1]), 1)
+        value = (rng.uniform(0.5, 1.0, leaf.shape) / fan_in).astype(np.float32)
+        order = (3, 2, 0, 1) if value.ndim == 4 else (1, 0) if value.ndim == 2 else (0,)
+        key = f"{naming(name).module(tuple(keys[1:-1]))}.{leaves.get(keys[-1], keys[-1])}"
+        tensors[key] = np.ascontiguousarray(value.transpose(order))
+    return tensors

@@ -61,7 +61,7 @@ DOORS = {
             "inspection/image_search.py",
             "commands/main.py",
         ),
-        *("ablation/progress.py", "commands/summary.py", "commands/table.py"),
+        *("ablation/progress.py", "commands/summary.py", "commands/listing.py"),
     },
     "safetensors": {"transfer/state_dict.py"},
     # Only to compare with and to read its files, inside functions: no run loads it.

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from PIL import Image
 
 from cnn_jax.data.prepare.builders import Arrays, Builder
 from cnn_jax.data.prepare.recipe import Recipe, prepare
 from cnn_jax.data.sources import official
 from tests.copies import ROOT, copy_of_repository
-from tests.fixtures import environment, write_state_dict
+from tests.fixtures import environment, torch_tensors
 
 README = (ROOT / "README.md").read_text()
 PREFIX = ".venv/bin/"
@@ -64,7 +65,7 @@ def test_every_command_runs_as_it_stands(tmp_path):
     images(copy / "MNIST")
     Image.fromarray(np.zeros((28, 28), np.uint8)).save(copy / "IMAGE.png")
     cifar10(tmp_path / "cache")
-    write_state_dict(copy / "resnet50.safetensors", "resnet50", classes=1000)
+    safetensors.numpy.save_file(torch_tensors("resnet50", 1000), copy / "resnet50.safetensors")
     env = environment(
         CNN_JAX_CACHE=str(tmp_path / "cache"),
         PYTHONPATH=str(copy),

@@ -86,12 +86,6 @@ def with_file(arguments: argparse.Namespace, overrides: Sequence[str]) -> list[s
     return merged(read(arguments.overrides), overrides)
 
 
-def add_pattern(parser: argparse.ArgumentParser, such_as: str) -> None:
-    """Add ``PATTERN``, which all names fit unless it is given."""
-    about = f"a part of the names, or with * and ?, such as '{such_as}'; all if left out"
-    parser.add_argument("pattern", nargs="?", default="", metavar="PATTERN", help=about)
-
-
 def by_number(name: str) -> list[str | int]:
     """Return what sorts names with numbers in them as people do: resnet20 before resnet110."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]

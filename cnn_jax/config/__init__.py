@@ -15,7 +15,7 @@ from cnn_jax.config.fields import (
 from cnn_jax.config.files import read
 from cnn_jax.config.filling import unknown_field, whole
 from cnn_jax.config.numerics import NUMERICS, numerics_changed, numerics_of
-from cnn_jax.config.overrides import choose_length, override, override_data, set_field
+from cnn_jax.config.overrides import LENGTHS, choose_length, override, override_data, set_field
 from cnn_jax.config.plugged import plugins
 from cnn_jax.config.stored import (
     FORMAT,
@@ -31,6 +31,7 @@ from cnn_jax.config.stored import (
 
 __all__ = [
     "FORMAT",
+    "LENGTHS",
     "NEUTRAL",
     "NUMERICS",
     "Config",

@@ -42,11 +42,14 @@ def read(spec: str) -> Config:
 def _path(file: str) -> Path:
     """Return the file that a spec names."""
     path, own = Path(file).expanduser(), library.configs()
-    if library.is_name(file) and file in own:
-        return own[file]
-    if library.is_name(file) and not path.exists():
-        meant = suggestion(file, own)
-        raise BadInputError(f"no config of the library is called {file!r}; did you mean {meant}?")
+    if library.is_name(file):
+        if file in own:
+            return own[file]
+        if not path.exists():
+            meant = suggestion(file, own)
+            raise BadInputError(
+                f"no config of the library is called {file!r}; did you mean {meant}?"
+            )
     if file and path.is_dir():
         raise BadInputError(f"config file {file!r} is a folder; give a file in it (NAME.py)")
     if path.is_file():

@@ -1,4 +1,4 @@
-"""The library's own configs and studies: in a clone beside the package, in a wheel inside it.
+"""The library's own configs: in a clone beside the package, in a wheel inside it.
 
 A config's docstring is a lab note. Of its paragraphs, those that begin with a label are listed by
 ``cnn-jax configs``.
@@ -24,17 +24,11 @@ class Note(NamedTuple):
     result: str
 
 
-def folder(name: str = CONFIGS) -> Path | None:
-    """Return the folder of the configs, or of ``experiments``; None where neither is there."""
-    places = (_PACKAGE / name, _PACKAGE.parent / name)
-    return next((place for place in places if place.is_dir()), None)
-
-
 def configs() -> dict[str, Path]:
     """Return name -> file of the library's own configs, sorted."""
-    place = folder()
-    files = [] if place is None else sorted(place.glob("[!_]*.py"))
-    return {file.stem: file for file in files}
+    inside = _PACKAGE / CONFIGS
+    place = inside if inside.is_dir() else _PACKAGE.parent / CONFIGS
+    return {file.stem: file for file in sorted(place.glob("[!_]*.py"))}
 
 
 def is_name(text: str) -> bool:

@@ -48,7 +48,7 @@ def override(config: Config, overrides: Sequence[str]) -> Config:
             raise BadInputError(f"config field {name!r} is a section; set one of its fields")
         values.pop(name, None)
         values[name] = _sequence(copy, name, value)
-    unset = [name for name, value in values.items() if value == UNSET and _optional(copy, name)]
+    unset = [name for name, value in values.items() if value == UNSET and _declared(copy, name)[1]]
     given = [f"--config.{name}={value}" for name, value in values.items() if name not in unset]
     # ml_collections finds the overrides in a whole command line, program name first.
     argv = ["cnn-jax", *given]
@@ -74,17 +74,14 @@ def _sequence(config: Config, name: str, text: str) -> str:
 
     Items that are numbers are names where the field takes names alone, as classes may be called 7.
     """
-    *path, last = name.split(".")
-    section: Any = config
-    for part in path:
-        section = section[part]
+    section, last = _holder(config, name)
     if section.get_type(last) is not tuple or text[:1] in ("(", "["):
         return text
+    allowed, optional = _declared(config, name)
     if text == UNSET:
-        return text if _declared(config, name)[1] else "()"
+        return text if optional else "()"
     items = [item.strip() for item in text.split(",") if item.strip()]
     read = tuple(_literal(item) for item in items)
-    allowed, _ = _declared(config, name)
     names = allowed is not None and not allowed.holds(read) and allowed.holds(tuple(items))
     return str(tuple(items) if names else read)
 
@@ -119,16 +116,15 @@ def choose_length(config: Config, given: Collection[str]) -> None:
 
 
 def _set(config: Config, name: str, value: Any) -> None:
+    set_value(*_holder(config, name), value, name)
+
+
+def _holder(config: Config, name: str) -> tuple[Config, str]:
+    """Return the section that has a field, and the field's name in it."""
     *path, last = name.split(".")
-    section: Any = config
     for part in path:
-        section = section[part]
-    set_value(section, last, value, name)
-
-
-def _optional(config: Config, name: str) -> bool:
-    """Return whether a field may be unset."""
-    return _declared(config, name)[1]
+        config = config[part]
+    return config, last
 
 
 def _declared(config: Config, name: str) -> tuple[Range | None, bool]:
@@ -159,9 +155,6 @@ def _wrong_type(config: Config, overrides: Sequence[str], error: Exception) -> s
     for flag in overrides:
         name, _, value = flag.removeprefix("--config.").partition("=")
         if len(overrides) == 1 or flag in str(error) or f"config.{name}" in str(error):
-            *path, last = name.split(".")
-            section: Any = config
-            for part in path:
-                section = section[part]
+            section, last = _holder(config, name)
             return wrong_type(name, section.get_type(last), repr(value))
     return "config: " + str(error).replace("\n", " ")

@@ -4,6 +4,7 @@ A folder's images are prepared once, and kept in another order and without their
 network is shown of a file tells which example it is.
 """
 
+import contextlib
 import hashlib
 from collections import defaultdict, deque
 from collections.abc import Sequence
@@ -33,47 +34,41 @@ def of_test(part: Part | Stream, subject: Subject) -> list[str]:
 
     Of data that are no folder, or of a folder that has changed, it is the example's place.
     """
-    found: dict[int, str] = {}
+    names: list[str | None] = [None] * len(part)
     section = subject.config.data
     if section.name == FOLDER and section.dir is not None:
         root = Path(section.dir).expanduser()
-        try:
+        with contextlib.suppress(BadInputError):  # it is not there any more
             listed = folder.listing(root)
-        except BadInputError:  # it is not there any more
-            listed = folder.Listing((), {}, (), ())
-        # The test set may be cut from another part: those are looked at for what is left.
-        parts = sorted(listed.parts, key=lambda name: name != TEST)
-        for pairs in (listed.parts[name] for name in parts):
-            if len(found) < len(part):
-                found |= _matched(part, subject, root, listed.classes, pairs, found)
-    return [found.get(row) or place(row) for row in range(len(part))]
+            # The test set may be cut from another part: those are looked at for what is left.
+            for name in sorted(listed.parts, key=lambda name: name != TEST):
+                if None in names:
+                    files = _by_content(listed.parts[name], listed.classes, root, subject)
+                    _fill(names, part, files, subject)
+    return [name or place(row) for row, name in enumerate(names)]
 
 
-def _matched(
-    part: Part | Stream,
-    subject: Subject,
-    root: Path,
-    classes: Sequence[str],
-    pairs: Sequence[tuple[Path, int]],
-    known: dict[int, str],
-) -> dict[int, str]:
-    """Return the names of further rows of a part, found among files with their labels."""
+def _by_content(
+    pairs: Sequence[tuple[Path, int]], classes: Sequence[str], root: Path, subject: Subject
+) -> dict[Any, deque[str]]:
+    """Return (class, what the network is shown) -> the names of files below ``root``, in order."""
     view = from_config.view(subject.data().config)
     files: dict[Any, deque[str]] = defaultdict(deque)
     for path, label in pairs:
-        try:
+        with contextlib.suppress(OSError, ValueError):  # such a file is in no prepared set
             pixels = decode.show(path.read_bytes(), view)
-        except (OSError, ValueError):  # such a file is in no prepared set
-            continue
-        files[classes[label], _digest(pixels)].append(str(path.relative_to(root)))
-    found = {}
-    for row in range(len(part)):
-        if row in known:
-            continue
-        same = files.get((subject.names[int(part.labels[row])], _digest(part.read(row))))
-        if same:
-            found[row] = same.popleft()
-    return found
+            files[classes[label], _digest(pixels)].append(str(path.relative_to(root)))
+    return files
+
+
+def _fill(
+    names: list[str | None], part: Part | Stream, files: dict[Any, deque[str]], subject: Subject
+) -> None:
+    """Name the rows of a part that have no name yet and whose content is a file's."""
+    for row, name in enumerate(names):
+        key = (subject.names[int(part.labels[row])], _digest(part.read(row)))
+        if name is None and files.get(key):
+            names[row] = files[key].popleft()
 
 
 def _digest(pixels: np.ndarray) -> bytes:

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from cnn_jax.planning.collectives import Collective
+from cnn_jax.runtime.byte_counts import bytes_text
 
 GIB = 2**30
 
@@ -121,11 +122,3 @@ class StepPlan:
             if self.batch_size % (parts * self.chips) == 0 and self.batch_size // parts <= most:
                 return f"{line}, or {self.batch_size} with optim.accumulate={parts}"
         return line
-
-
-def bytes_text(n: int) -> str:
-    """Return a number of bytes in the unit that fits."""
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if n >= size:
-            return f"{n / size:.2f} {unit}"
-    return f"{n} bytes"

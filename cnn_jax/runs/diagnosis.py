@@ -1,6 +1,5 @@
 """What is installed and what computes here, for people who report that something is wrong."""
 
-import importlib.util
 import os
 import platform
 from collections.abc import Iterator
@@ -16,17 +15,18 @@ from cnn_jax.data.prepare.cache import cache_dir
 from cnn_jax.ops import cpu
 from cnn_jax.ops.cpu import build_onednn
 from cnn_jax.ops.geometry import Geometry
+from cnn_jax.runtime.byte_counts import bytes_text
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.runtime.free_memory import host_memory
 from cnn_jax.runtime.malloc import SWITCH, is_tuned
 from cnn_jax.runtime.provenance import commit, versions
 
-# Layers that show what is chosen by shape: (columns of the input, filters, stride, groups).
+# Layers that show what is chosen by shape: (columns of the input, filters, groups).
 _SHOWN = {
-    "1x1": (56, (1, 1, 64, 256), 1, 1),
-    "depthwise 3x3": (56, (3, 3, 1, 128), 1, 128),
-    "5x5 on one channel": (32, (5, 5, 1, 6), 1, 1),
-    "3x3": (56, (3, 3, 64, 64), 1, 1),
+    "1x1": (56, (1, 1, 64, 256), 1),
+    "depthwise 3x3": (56, (3, 3, 1, 128), 128),
+    "5x5 on one channel": (32, (5, 5, 1, 6), 1),
+    "3x3": (56, (3, 3, 64, 64), 1),
 }
 # A package that each extra brings.
 _EXTRAS = {
@@ -62,7 +62,7 @@ def _machine() -> dict[str, Any]:
     return {
         "system": platform.platform(),
         "cores": os.cpu_count(),
-        "memory left": None if room is None else size(room),
+        "memory left": None if room is None else bytes_text(room),
     }
 
 
@@ -84,9 +84,9 @@ def _operators() -> dict[str, str]:
     return found
 
 
-def _formulation(columns: int, w_shape: tuple[int, ...], stride: int, groups: int) -> str:
+def _formulation(columns: int, w_shape: tuple[int, ...], groups: int) -> str:
     side = (w_shape[0] - 1) // 2
-    geometry = Geometry((stride, stride), ((side, side), (side, side)), groups, (1, 1))
+    geometry = Geometry((1, 1), ((side, side), (side, side)), groups, (1, 1))
     chosen = cpu.formulation(columns, w_shape, geometry)
     if chosen is None:
         return "XLA's own: the fastest at this shape on a CPU"
@@ -95,8 +95,6 @@ def _formulation(columns: int, w_shape: tuple[int, ...], stride: int, groups: in
 
 
 def _version(package: str) -> str | None:
-    if package == "tensorflow" and importlib.util.find_spec(package) is None:
-        return None  # installed under several names
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -108,7 +106,7 @@ def _caches(folder: Path) -> Iterator[tuple[str, str]]:
     for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
         files = [each for each in entry.rglob("*") if each.is_file()] if entry.is_dir() else [entry]
         held = sum(each.stat().st_size for each in files)
-        yield entry.name, f"{size(held)} in {len(files):,} files"
+        yield entry.name, f"{bytes_text(held)} in {len(files):,} files"
 
 
 def _plugins() -> dict[str, str]:
@@ -121,12 +119,3 @@ def _plugins() -> dict[str, str]:
         f"{kind} {name}": f"{plugin.name} {plugin.version or ''}".strip()
         for kind, name, plugin in registry.registered()
     }
-
-
-def size(count: int) -> str:
-    """Return a number of bytes in words."""
-    for unit in ("bytes", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
-        count /= 1024  # pyright: ignore[reportAssignmentType]
-    return f"{count:,.1f} GiB"

@@ -25,6 +25,7 @@ from cnn_jax.tasks.measures import BINS
 from cnn_jax.train.checkpoint import Step
 from cnn_jax.train.measurements import numbers_of
 from cnn_jax.train.progress import say
+from cnn_jax.train.trainer import Trainer
 
 METRICS, SCORES = "metrics.json", "scores.npz"
 CONFUSION, RELIABILITY = "confusion", "reliability"  # and the format
@@ -72,14 +73,13 @@ def evaluate_run(
         experiment = _assembled(config, known, split)
         if overrides:
             check_fits(experiment.module, variables, experiment.image_shape)
-    trainer = from_config.trainer(experiment.config, experiment.module, None)
-    task: Any = trainer.task
-    if hasattr(task, "in_full"):
-        trainer = dataclasses.replace(trainer, task=task.in_full())
+    trainer = _in_full(from_config.trainer(experiment.config, experiment.module, None))
     said: list[np.ndarray] = []
-    scores: list[np.ndarray] | None = [] if hasattr(task, "scores") else None
-    part, how = experiment.parts[split], {"batch_size": experiment.config.data.batch_size}
-    measured = trainer.evaluate(variables, part, **how, predicted=said, scores=scores)
+    scores: list[np.ndarray] | None = [] if hasattr(trainer.task, "scores") else None
+    part, batch_size = experiment.parts[split], experiment.config.data.batch_size
+    measured = trainer.evaluate(
+        variables, part, batch_size=batch_size, predicted=said, scores=scores
+    )
     if not math.isfinite(measured["loss"]):
         say(f"the {split} loss is not finite")
     about = {"split": split, "step": step, "ema": ema}
@@ -110,6 +110,14 @@ def _assembled(config: Config, known: Sequence[str] | None, split: str) -> Exper
         have = ", ".join(experiment.parts)
         raise BadInputError(f"--split={split}: the run has no such part, only {have}")
     return experiment
+
+
+def _in_full(trainer: Trainer) -> Trainer:
+    """Return a trainer whose task measures all that it can."""
+    task: Any = trainer.task
+    return (
+        dataclasses.replace(trainer, task=task.in_full()) if hasattr(task, "in_full") else trainer
+    )
 
 
 def _among(scores: np.ndarray, labels: np.ndarray) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from cnn_jax.runs import from_config, workdir
 from cnn_jax.runtime import json_file
 from cnn_jax.runtime.errors import BadInputError
 
-LENGTHS = ("train.steps", "train.epochs")
 _ALIKE = 1e-6  # of a rate; schedules are computed in float32
 
 
@@ -32,7 +31,7 @@ def has_other_length(folder: Path, config: Config) -> bool:
     if held is None:
         raise BadInputError(f"--extend: {str(folder)!r} holds no run; leave the flag out to begin")
     here, there = (dict(configs.leaves(each)) for each in (config, held))
-    return any(here[name] != there[name] for name in LENGTHS)
+    return any(here[name] != there[name] for name in configs.LENGTHS)
 
 
 def check(folder: Path, config: Config, examples: int) -> None:
@@ -40,9 +39,10 @@ def check(folder: Path, config: Config, examples: int) -> None:
 
     Args:
         folder: of the run.
-        config: settled, as ``folder``'s but for its length.
+        config: settled.
         examples: in its training part.
     """
+    workdir.check_same(folder, config, ignore=configs.LENGTHS)
     stored = configs.read_stored(folder / workdir.CONFIG)
     assert stored is not None
     held = stored.config

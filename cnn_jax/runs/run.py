@@ -56,10 +56,11 @@ def train_and_evaluate(
     fields = dict(configs.leaves(config))
     unsettled = [name for name in SETTLED_BY_DATA if fields[name] is None]
     extending = extend and extension.has_other_length(folder, config)
-    lengths = extension.LENGTHS if extending else ()
-    done = _finished(folder, config, ignore=[*unsettled, *lengths])
+    done = None
     if extending:
-        done = None
+        workdir.check_same(folder, config, ignore=[*unsettled, *configs.LENGTHS])
+    else:
+        done = _finished(folder, config, ignore=unsettled)
     if done is None:
         workdir.check_writable(folder)
     with contextlib.ExitStack() as stack:
@@ -71,7 +72,6 @@ def train_and_evaluate(
             memory_estimate.check_config(config)
             experiment = assemble(config)
             if extending:
-                workdir.check_same(folder, experiment.config, ignore=lengths)
                 extension.check(folder, experiment.config, len(experiment.dataset.train))
             else:
                 done = _finished(folder, experiment.config)

@@ -224,7 +224,7 @@ def check_same(workdir: Path, config: Config, *, ignore: Sequence[str] = ()) -> 
         return False
     line = configs.difference(held.config, config, ignore=ignore)
     if line is not None:
-        longer = line.startswith(("train.steps", "train.epochs"))
+        longer = line.startswith(configs.LENGTHS)
         or_else = ", or give --extend to go on from it" if longer else ""
         raise BadInputError(
             f"--workdir: {str(workdir)!r} holds a run of another config: {line}; "

@@ -9,18 +9,13 @@ from cnn_jax.analysis import summarize
 from cnn_jax.commands import flags, main
 from cnn_jax.models.papers import paper
 from cnn_jax.runtime.provenance import versions
+from tests.commands.test_main import fails
 from tests.fixtures import SMALL
 
 
 def printed(capsys, *arguments: str) -> str:
     assert main.main(arguments) == 0
     return capsys.readouterr().out
-
-
-def refused(capsys, *arguments: str) -> str:
-    assert main.main(arguments) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
 
 
 def test_models_are_counted_once_and_kept(capsys, cache, monkeypatch):
@@ -57,7 +52,7 @@ def test_numbers_in_names_are_sorted_as_numbers():
     ("command", "known"), [("models", "resnet20"), ("configs", "lenet5_digits")]
 )
 def test_a_pattern_that_nothing_fits(capsys, command, known):
-    line = refused(capsys, command, known + "s")
+    line = fails(capsys, command, known + "s")
     assert f"fits '{known}s'; did you mean {known}" in line
 
 
@@ -91,7 +86,7 @@ def test_a_dry_run_compiles_and_trains_without_data(capsys, tmp_path):
     assert list(tmp_path.iterdir()) == []
     text = printed(capsys, "config", *flags, "--steps=1")
     assert "# 1 steps on synthetic images 8x8x1 in 10 classes, 64 a step: loss" in text
-    line = refused(capsys, "config", *flags, "--config.data.classes=None", "--steps=1", "--json")
+    line = fails(capsys, "config", *flags, "--config.data.classes=None", "--steps=1", "--json")
     assert "set --config.data.classes=N" in line
 
 
@@ -140,5 +135,5 @@ def test_a_value_may_stand_apart_from_its_field():
 
 @pytest.mark.parametrize("rest", [[], ["--workdir=x"]])
 def test_a_field_without_a_value(capsys, rest):
-    line = refused(capsys, "train", SMALL[0], "--config.train.steps", *rest)
+    line = fails(capsys, "train", SMALL[0], "--config.train.steps", *rest)
     assert "--config.train.steps takes a value: --config.train.steps=VALUE" in line

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from PIL import Image
 
 from cnn_jax.commands import COMMANDS, main
-from tests.fixtures import write_state_dict
+from tests.fixtures import torch_tensors
 
 FOLDER = Path(__file__).parent / "transcripts"
 ANY, LINES = "[..]", "[...]"
@@ -55,7 +56,7 @@ def prepare(folder: Path) -> None:
     for index in range(2):
         pixels = np.full((8, 8), 200 * index, np.uint8)
         Image.fromarray(pixels).save(folder / "images" / f"{index}.png")
-    write_state_dict(folder / "resnet20.safetensors", "resnet20", classes=10)
+    safetensors.numpy.save_file(torch_tensors("resnet20", 10), folder / "resnet20.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,6 @@ def test_every_command_has_a_transcript():
 
 
 # In the order of the commands: the first trains what the others read.
-@pytest.mark.xdist_group("transcripts")
 def test_commands_print_what_is_written(place, monkeypatch):
     monkeypatch.chdir(place)
     monkeypatch.setenv("COLUMNS", "100")

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import jax
 import numpy as np
 import pytest
 
@@ -33,8 +34,6 @@ def config(steps: int, *flags: str):
 
 
 def leaves(folder, **which):
-    import jax
-
     return [np.asarray(x) for x in jax.tree.leaves(load_run(folder, **which)[1])]
 
 

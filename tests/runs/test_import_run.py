@@ -3,36 +3,14 @@
 import json
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 import safetensors.numpy
 
 import cnn_jax
-from cnn_jax import models
 from cnn_jax.commands import main
 from cnn_jax.runs.evaluate import evaluate_run
-from cnn_jax.transfer.torch_names import naming
-from tests.fixtures import write_images
-
-
-def torch_tensors(name: str, classes: int) -> dict[str, np.ndarray]:
-    """Return random weights under PyTorch's names and in its layout."""
-    module = models.create(name, num_classes=classes)
-    shape = (1, *models.image_shape(name))
-    variables = jax.eval_shape(
-        lambda: module.init(jax.random.key(0), np.zeros(shape, np.float32), train=False)
-    )
-    leaves = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
-    rng, tensors = np.random.default_rng(0), {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
-        keys = [entry.key for entry in path]
-        fan_in = max(np.prod(leaf.shape[:-1]), 1)
-        value = (rng.uniform(0.5, 1.0, leaf.shape) / fan_in).astype(np.float32)
-        order = (3, 2, 0, 1) if value.ndim == 4 else (1, 0) if value.ndim == 2 else (0,)
-        key = f"{naming(name).module(tuple(keys[1:-1]))}.{leaves.get(keys[-1], keys[-1])}"
-        tensors[key] = np.ascontiguousarray(value.transpose(order))
-    return tensors
+from tests.fixtures import torch_tensors, write_images
 
 
 @pytest.fixture

@@ -21,8 +21,7 @@ from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.train import trainer
 from cnn_jax.train.logging import RunLog
 from cnn_jax.train.stopping import StoppedError
-from tests.fixtures import SMALL, write_run
-from tests.runs.test_import_run import torch_tensors
+from tests.fixtures import SMALL, torch_tensors, write_run
 
 SHAPE = (8, 8, 1)
 # Of a tuple that is set twice, ml_collections takes both.

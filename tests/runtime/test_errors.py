@@ -1,8 +1,10 @@
 """What other libraries' messages become: one line, without colours, cut between words."""
 
+import os
+
 import pytest
 
-from cnn_jax.runtime import exit_status
+from cnn_jax.runtime import exit_status, streams
 from cnn_jax.runtime.errors import BadInputError, first_line, without_colours
 
 COLOURED = "\x1b[1;31mnot\x1b[0m a \x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\ at all"
@@ -28,10 +30,6 @@ def test_a_programs_line_has_no_colours(capsys):
 
 
 def test_what_libraries_write_is_dropped_inside_only(capfd):
-    import os
-
-    from cnn_jax.runtime import streams
-
     os.write(2, b"before\n")
     with streams.silenced():
         os.write(2, b"nothing\n")

@@ -16,7 +16,7 @@ from cnn_jax.runs import initialise
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.transfer import import_weights
 from cnn_jax.transfer.transform_input import CONVERTED, evidence
-from tests.runs.test_import_run import torch_tensors
+from tests.fixtures import torch_tensors
 
 RNG = np.random.default_rng(0)
 
