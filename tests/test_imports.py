@@ -52,7 +52,10 @@ DOORS = {
     "ml_collections": {"config/"},
     "msgspec": {"runtime/json_file.py"},
     "matplotlib": {"runtime/figures.py"},
-    "scipy": {"ablation/stats.py", "ablation/simulate.py"},
+    "scipy": {
+        *("ablation/stats.py", "ablation/power.py", "ablation/failures.py"),
+        "ablation/simulate.py",
+    },
     "rich": {
         *(
             "data/progress.py",

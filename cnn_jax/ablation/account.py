@@ -1,11 +1,16 @@
 """Where the report's numbers come from: differences, what was chosen, threats, how to rerun."""
 
+import json
 from collections.abc import Sequence
 
+from cnn_jax.ablation import tuning as choosing
+from cnn_jax.ablation.decisions import INCONCLUSIVE
 from cnn_jax.ablation.markdown import bullets, table
+from cnn_jax.ablation.outcomes import Outcomes
 from cnn_jax.ablation.proof import Proof
+from cnn_jax.ablation.registration import Registration, digest, registered_fields
 from cnn_jax.ablation.stored import Plan
-from cnn_jax.ablation.verdicts import INCONCLUSIVE, Outcomes, Verdict
+from cnn_jax.ablation.verdicts import Verdict
 
 HELD = {
     "params": "parameters",
@@ -46,18 +51,71 @@ def _proof(proof: Proof) -> str:
 
 
 def tuning(plan: Plan) -> str:
-    """Return every candidate with its validation error."""
+    """Return what was chosen: every candidate with its validation error, means over seeds."""
     rows = []
-    for each in plan.tuning:
-        fields = ", ".join(f"`{name}` {value}" for name, value in each.fields.items())
-        error = "failed" if each.error is None else f"{100 * each.error:.2f}"
-        rows.append([each.arm, fields, error, "chosen" if each.chosen else ""])
-    many = len(plan.tuning) // len(plan.arms)
-    text = (
-        f"Each arm tried the same {many} candidates on seed {plan.seeds[0]} before the cells ran "
-        "and took the one with the lowest validation error. These runs had no test set."
+    for arm in plan.arms:
+        own = [each for each in plan.tuning if each.arm == arm.name]
+        for fields in {json.dumps(each.fields): each.fields for each in own}.values():
+            same = [each for each in own if each.fields == fields]
+            text = ", ".join(f"`{name}` {value}" for name, value in fields.items())
+            errors = [each.error for each in same if each.error is not None]
+            shown = f"{100 * sum(errors) / len(errors):.2f}" if errors else "failed"
+            lost = len(same) - len(errors)
+            shown += f" ({lost} failed)" if lost and errors else ""
+            times = sum(each.chosen for each in same)
+            chosen = ("chosen" if times else "") if plan.tune_once else f"{times} of {len(same)}"
+            rows.append([arm.name, text, shown, chosen])
+    text = cost(plan) + " The candidates' runs had no test set."
+    edges = [
+        f"`{arm}` took `{name}` {value}, the end of what was tried, {times} "
+        f"time{'s' * (times != 1)}: the best may lie beyond."
+        for (arm, name, value), times in choosing.at_edge(plan).items()
+    ]
+    listed = f"\n\n{bullets(edges)}" if edges else ""
+    head = ["arm", "candidate", "validation error (%)", "chosen"]
+    return f"{text}\n\n{table(head, rows)}{listed}"
+
+
+def cost(plan: Plan) -> str:
+    """Return what is tuned and what it costs; empty where nothing is."""
+    many = len(choosing.candidates(plan)) if plan.grid else 0
+    if plan.tuning and not plan.grid:  # of an earlier version, which did not keep what is tried
+        many = len(plan.tuning) // len(plan.arms)
+    if not many:
+        return ""
+    seeds, arms = len(plan.seeds), len(plan.arms)
+    several = f"{many} candidate{'s' * (many != 1)}"
+    same = f"Each arm tries the same {several} and takes"
+    if plan.tune_once:
+        return (
+            f"{same} the one with the lowest validation error, once for all seeds: the verdicts "
+            f"are conditional on it. {arms} arms x ({seeds} seeds + {several}) = "
+            f"{arms * (seeds + many)} runs."
+        )
+    return (
+        f"{same} for each seed the one with the lowest validation error, by runs with seeds and "
+        "validation cuts of their own; what is compared is to tune over this grid, then to train. "
+        f"{arms} arms x {seeds} seeds x ({several} + 1) = {arms * seeds * (many + 1)} runs."
     )
-    return f"{text}\n\n{table(['arm', 'candidate', 'validation error (%)', ''], rows)}"
+
+
+def registration(plan: Plan, held: Registration | None) -> str:
+    """Return when the plan was fixed, and what was changed since."""
+    if held is None:
+        return "**Registration.** None: the study was begun by an earlier version."
+    first = f"**Registration.** Plan {held['first']} was fixed before the first cell"
+    if held["late"]:
+        first = f"**Registration.** Plan {held['first']} was fixed when {held['late']} cells had "
+        first += "finished"
+    lines = [
+        f"amendment {index}, after {each['finished']} finished cells: {'; '.join(each['changed'])}"
+        for index, each in enumerate(held["amendments"], 1)
+    ]
+    if digest(held["plan"]) != digest(registered_fields(plan)):
+        lines.append("what is reported here is another plan than the newest registered one")
+    if not lines:
+        return f"{first} and has not been changed."
+    return f"{first}. **It was changed since:**\n\n{bullets(lines)}"
 
 
 def threats(plan: Plan, outcomes: Outcomes, verdicts: Sequence[Verdict]) -> str:
@@ -124,8 +182,8 @@ def _openings(plan: Plan, outcomes: Outcomes, earlier: tuple[int, int]) -> str:
     before = ""
     if earlier[1]:
         before = (
-            f" Cells of earlier designs in this folder opened it too: {earlier[1]} times by "
-            f"{earlier[0]} of them."
+            f" Other runs in this folder, such as cells of earlier designs, opened it too: "
+            f"{earlier[1]} times by {earlier[0]} of them."
         )
     again = [f"{name} {times} times" for name, times in opened.items() if times != 1]
     if again:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from cnn_jax import config as configs
+from cnn_jax.ablation.arms import Match
 from cnn_jax.ablation.counting import Data, count
-from cnn_jax.ablation.study import Match, get_field, set_field
+from cnn_jax.ablation.study import get_field, set_field
 from cnn_jax.config import Config
 from cnn_jax.runtime.errors import BadInputError
 

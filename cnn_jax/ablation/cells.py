@@ -1,9 +1,7 @@
 """Cells on disk: their state, what they measured, and running one."""
 
 import contextlib
-import dataclasses
 import fcntl
-import math
 import sys
 import traceback
 from collections.abc import Sequence
@@ -12,8 +10,9 @@ from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
-from cnn_jax.ablation import finished
-from cnn_jax.ablation.plan import cell_config, read_config
+from cnn_jax.ablation import finished, kept
+from cnn_jax.ablation.identity import cell_config, read_config
+from cnn_jax.ablation.outcomes import Outcome
 from cnn_jax.ablation.stored import CELLS, Cell, Plan
 from cnn_jax.config import to_json
 from cnn_jax.data.dataset import TEST
@@ -27,17 +26,25 @@ REQUEST, FAILURE, LOG, LOCK = "cell.json", "failed.json", "log.txt", ".lock"
 GRADIENTS = "gradients.json"
 DONE, FAILED, WAITING = "done", "failed", "waiting"
 # What a cell's numbers are read from.
-FILES = (workdir.CONFIG, workdir.RESULT, workdir.METRICS, workdir.PREDICTIONS, GRADIENTS)
+FILES = (
+    *(workdir.CONFIG, workdir.RESULT, workdir.METRICS, workdir.PREDICTIONS),
+    *(GRADIENTS, kept.VALUES),
+)
 
 
 class Request(TypedDict):
-    """What is to be run; ``cell`` is its id, which earlier versions did not keep."""
+    """What is to be run.
+
+    ``cell`` is its id, ``values`` are the metrics to keep of every test example; earlier versions
+    had neither.
+    """
 
     config: str
     gradients: bool
     lanes: list[int]
     sealed: bool
     cell: NotRequired[str]
+    values: NotRequired[list[str]]
 
 
 class Failure(TypedDict):
@@ -54,44 +61,6 @@ class Norms(TypedDict):
 
     start: dict[str, float | None]
     end: dict[str, float | None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What a finished cell measured.
-
-    Attributes:
-        result: of result.json.
-        right: bool ``[N]``, which test examples the network gets right.
-        opened: how often the test set was evaluated, by the cell's own log.
-        curve: the lines of metrics.jsonl.
-        labels: int ``[N]``, of the test examples.
-    """
-
-    result: dict[str, Any]
-    right: np.ndarray
-    opened: int
-    curve: list[dict[str, Any]]
-    labels: np.ndarray | None = None
-
-    def measured(self, split: str, name: str = "accuracy") -> float | None:
-        """Return a metric of a split; None where it is not finite, or the cell has no such part."""
-        value = (self.result["metrics"].get(split) or {}).get(name)
-        return value if _finite(value) else None
-
-    def diverged(self, split: str) -> bool:
-        """Return whether the network's loss or accuracy on a split is no finite number."""
-        metrics = self.result["metrics"]
-        if self.result.get("diverged"):
-            return True
-        numbers = metrics.get(split, {})
-        return numbers is None or not all(
-            _finite(numbers[name]) for name in ("loss", "accuracy") if name in numbers
-        )
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def folder_of(folder: Path, cell: Cell) -> Path:
@@ -125,6 +94,7 @@ def request(folder: Path, plan: Plan, cell: Cell) -> Path:
     own.mkdir(parents=True, exist_ok=True)
     wanted = {"config": to_json(cell_config(plan, cell)), "gradients": plan.gradients}
     wanted |= {"lanes": cell.lanes, "sealed": plan.sealed, "cell": cell.id}
+    wanted |= {"values": plan.kept}
     json_file.write(own / REQUEST, wanted)
     return own
 
@@ -158,7 +128,8 @@ def run(folders: Sequence[Path]) -> list[str]:
                 for config, folder in zip(made, folders, strict=True)
             }
             return list(train_lanes(runs, len(seeds)).values())
-        return [train_and_evaluate(made[0], folders[0], sealed=wanted[0]["sealed"])]
+        how = kept.keeping(folders[0], wanted[0].get("values", ()))
+        return [train_and_evaluate(made[0], folders[0], sealed=wanted[0]["sealed"], strategy=how)]
 
     def finish(folder: Path, wanted: Request | None, ended: Any) -> str:
         try:
@@ -230,6 +201,7 @@ def outcome(folder: Path, cell: Cell | None = None) -> Outcome | None:
         if (folder / finished.FINISHED).exists() and not (folder / FAILURE).exists():
             raise UnreadableFileError(folder / workdir.RESULT, "is missing; the cell was finished")
         return None
+    wanted = None
     if cell is not None:
         wanted = json_file.find(folder / REQUEST, Request, "a cell's request")
         # Earlier versions kept neither.
@@ -252,7 +224,8 @@ def outcome(folder: Path, cell: Cell | None = None) -> Outcome | None:
         return Outcome(result, np.zeros(0, bool), opened, curve, np.zeros(0, np.int32))
     labels, predicted = workdir.read_predictions(folder)
     right = np.all((predicted == labels).reshape(len(labels), -1), axis=1)
-    found = Outcome(result, right, opened, curve, labels)
+    values = kept.read(folder, () if wanted is None else wanted.get("values", ()), len(right))
+    found = Outcome(result, right, opened, curve, labels, values)
     accuracy = found.measured(TEST)
     if accuracy is not None and abs(accuracy * len(right) - right.sum()) > 0.5:
         raise UnreadableFileError(

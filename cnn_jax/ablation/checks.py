@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 
 from cnn_jax import config as configs
+from cnn_jax.ablation.arms import Arm
 from cnn_jax.ablation.counting import Data
-from cnn_jax.ablation.study import Arm, Study
+from cnn_jax.ablation.endpoints import ERROR
+from cnn_jax.ablation.study import Study
 from cnn_jax.config import Config
 from cnn_jax.data.dataset import TEST, VALIDATION
 from cnn_jax.runtime.errors import BadInputError
@@ -64,17 +66,42 @@ def check_networks(arm: Arm, fields: Mapping[str, Any], own: Any, control: Any) 
 
 def check_validation(study: Study, made: Mapping[str, Config]) -> None:
     """Check that arms keep validation data where the endpoint is their error on them."""
+    decisive = any(each.split == VALIDATION for each in study.endpoints)
     for name, config in made.items():
-        if study.endpoint == VALIDATION and not config.data.validation:
+        if decisive and not config.data.validation:
             raise BadInputError(
                 f"arm {name!r}: data.validation is 0, and the endpoint is validation error; set a "
                 "share, or take another endpoint"
             )
 
 
+def check_endpoints(study: Study, made: Mapping[str, Config], lanes: int = 1) -> None:
+    """Check that cells will have what the endpoints are made of.
+
+    Raises:
+        BadInputError: a metric of the training or validation part is not measured, or examples'
+            values are to be kept where lanes or ``pmap`` train.
+    """
+    if study.tune and not study.tune_once and lanes > 1:
+        raise BadInputError(f"--lanes={lanes}: each seed tunes for itself; take 1")
+    for name, config in made.items():
+        measured = (ERROR, "loss", *(config.get("task") or {}).get("measures", ()))
+        for endpoint in study.endpoints:
+            lacking = [each for each in endpoint.metrics if each not in measured]
+            own = f"arm {name!r}: endpoint {endpoint.label!r}"
+            if endpoint.split != TEST and lacking:
+                raise BadInputError(
+                    f"{own}: {lacking[0]} is not measured; add it to the base's task.measures"
+                )
+            if endpoint.kept and (lanes > 1 or config.train.strategy != "jit"):
+                what = f"--lanes={lanes}" if lanes > 1 else "train.strategy"
+                right = "1" if lanes > 1 else "jit"
+                raise BadInputError(f"{own} keeps examples' values; {what} has to be {right}")
+
+
 def check_test_sets(study: Study, arm: Arm, data: dict[str, Data]) -> None:
     """Check that an arm and its control answer the same test examples, in the same order."""
-    if study.endpoint != TEST:
+    if all(each.split != TEST for each in study.endpoints):
         return
     own, other = (data[name].labels.get(TEST) for name in (arm.name, arm.against or ""))
     both = f"arms {arm.name!r} and {arm.against!r}"

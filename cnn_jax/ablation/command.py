@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from cnn_jax.ablation.stored import CELLS, PLAN, Plan
+from cnn_jax.ablation.stored import PLAN, Plan
 from cnn_jax.ablation.study import Study
 from cnn_jax.registry import IMPORT, import_plugins
 from cnn_jax.runs import workdir
@@ -24,6 +24,7 @@ FAILURES, STOPPED = 1, 128
 # (experiments/benchmarks/seeds.py). On other devices nobody has measured them yet.
 LANES = 1
 LANES_HELP = "seeds of an arm that one program trains together (vmap)"
+SEEDS_HELP = "other than the preset's: the study is then exploratory, and its report says so"
 JOBS_HELP = "cells at once; they share the cores, whose number each cell is known by"
 SLURM_HELP = "run cells as SLURM jobs; OPTIONS are submitit's: slurm_partition=gpu,timeout_min=60"
 
@@ -51,8 +52,9 @@ def main(
     ``finish`` draws or writes what the report has no place for, of the cells that are finished; it
     is called after the report, which it returns further files of.
 
-    0: the report is written and every cell is in it; 1: it is written and cells failed; 2: bad
-    input; 128 and the signal's number: stopped, to be continued by the same command.
+    0: the report is written and every cell is in it, be it as one that diverged; 1: it is written
+    and cells failed; 2: bad input; 128 and the signal's number: stopped, to be continued by the
+    same command.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     return exit_status.guarded(
@@ -73,7 +75,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="the study's folder",
     )
     parser.add_argument("--preset", choices=PRESETS, help=f"how much of it; {PRESETS[0]}")
-    parser.add_argument("--seeds", type=int, metavar="N", help="the preset's unless given")
+    parser.add_argument("--seeds", type=int, metavar="N", help=SEEDS_HELP)
     parser.add_argument("--data", metavar="NAME", help="a source of data; the preset's own")
     parser.add_argument("--data_dir", type=os.path.expanduser, metavar="DIR", help="where it is")
     parser.add_argument("--jobs", type=int, metavar="N", help=JOBS_HELP)
@@ -104,12 +106,13 @@ def _run(
         return _report_again(study, folder, flags.preset, finish)
 
     from cnn_jax.ablation import plan as plans
-    from cnn_jax.ablation import tuning
+    from cnn_jax.ablation import stages, tuning
     from cnn_jax.train.stopping import StoppedError
 
     run = _runner(flags)
     preset = flags.preset or PRESETS[0]
-    declared = study(preset)
+    declared = _declared(study, preset)
+    exploratory = _exploratory(declared, flags)
     held = _held(folder, needed=flags.plan_only)
     if held is not None:
         _check_same(folder, held, declared.name, preset)
@@ -125,6 +128,7 @@ def _run(
         command=command,
         lanes=flags.lanes,
         threads=_threads(flags),
+        exploratory=exploratory,
     )
     plan = work_out()
     if declared.tune:
@@ -132,14 +136,24 @@ def _run(
     if flags.plan_only:
         return _show(plan, held, folder)
     try:
-        if declared.tune:
-            plan = work_out(tuning=tuning.choose(declared, plan, folder, run))
-        plan.write(folder)
-        run(folder, plan)
+        stages.train(plan, folder, run, work_out)
     except StoppedError as error:
         print(f"{error}; the same command goes on from here", file=sys.stderr)
         return STOPPED + error.signum
     return _report(folder, finish)
+
+
+def _declared(study: Callable[[str], Study], preset: str) -> Study:
+    """Return what ``study(preset)`` declares; a misspelt field of it is one line."""
+    try:
+        declared = study(preset)
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise BadInputError(f"the study's declaration: {error}") from error
+    if not isinstance(declared, Study):
+        raise BadInputError(f"study({preset!r}) returned {declared!r:.60}; it returns a Study")
+    return declared
 
 
 def _report_again(
@@ -148,7 +162,7 @@ def _report_again(
     """Render the cells that a folder holds; return the exit status."""
     held = Plan.read(folder)
     preset = preset or held.preset
-    name = study(preset if preset in PRESETS else PRESETS[0]).name
+    name = _declared(study, preset if preset in PRESETS else PRESETS[0]).name
     _check_same(folder, held, name, preset)
     return _report(folder, finish)
 
@@ -180,13 +194,21 @@ def _runner(flags: argparse.Namespace) -> Callable[[Path, Plan], None]:
 
 def _with_flags(declared: Study, flags: argparse.Namespace) -> Study:
     """Return a study with the seeds and the data that the command line names."""
-    if flags.seeds is not None:
-        declared = dataclasses.replace(declared, seeds=flags.seeds)
+    if flags.seeds not in (None, declared.seeds):
+        declared = dataclasses.replace(declared, seeds=flags.seeds, looks=())
     if flags.data is not None:
         declared.base.data.name, declared.base.data.dir = flags.data, None
     if flags.data_dir is not None:
         declared.base.data.dir = flags.data_dir
     return declared
+
+
+def _exploratory(declared: Study, flags: argparse.Namespace) -> str:
+    """Return why what is run is not what was declared; empty where it is."""
+    if flags.seeds in (None, declared.seeds):
+        return ""
+    looks = f" with looks after {', '.join(map(str, declared.looks))}" if declared.looks else ""
+    return f"{flags.seeds} seeds, where {declared.seeds} are declared{looks}"
 
 
 def _leave_accelerator(declared: Study) -> None:
@@ -203,12 +225,14 @@ def _leave_accelerator(declared: Study) -> None:
 
 def _show(plan: Plan, held: Plan | None, folder: Path) -> int:
     """Print a plan, and keep it unless cells of another one are there; return the exit status."""
+    from cnn_jax.ablation import registration
     from cnn_jax.ablation.report import describe_plan
 
-    if held is None or held.cells == plan.cells or not (folder / CELLS).exists():
+    if held is None or not registration.begun(folder):
         plan.write(folder)
-    else:
-        line = f"{folder}: the plan of the cells that are there is kept; this one was not"
+    elif not registration.is_registered(folder, plan):
+        line = f"{folder}: the plan of the cells that are there is kept; this one was not: a run "
+        line += "makes it an amendment"
         print(line, file=sys.stderr)
     print(describe_plan(plan))
     return 0

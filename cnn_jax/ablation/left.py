@@ -4,8 +4,9 @@ import dataclasses
 from pathlib import Path
 
 from cnn_jax.ablation import cells
-from cnn_jax.ablation.cells import Outcome
-from cnn_jax.ablation.stored import CELLS, Plan
+from cnn_jax.ablation.outcomes import Outcome
+from cnn_jax.ablation.stored import Plan
+from cnn_jax.runs import workdir
 from cnn_jax.runtime.json_file import UnreadableFileError
 
 
@@ -15,10 +16,11 @@ class Stored:
 
     Attributes:
         outcomes: arm -> seed -> what a finished cell measured.
-        diverged: arm -> the seeds whose loss stopped being finite.
+        diverged: arm -> the seeds whose loss stopped being finite, which is an outcome.
         gradients: arm -> the gradient norms of its cells.
         failures: a line for each cell that failed, or whose files are not what it left.
-        earlier: (cells, openings of the test set) in the folder that are no part of the plan.
+        earlier: (runs, openings of the test set) in the folder that are no part of the plan, such
+            as cells of earlier designs.
     """
 
     outcomes: dict[str, dict[int, Outcome]]
@@ -33,7 +35,7 @@ def read_cells(plan: Plan, folder: Path) -> Stored:
     outcomes: dict[str, dict[int, Outcome]] = {arm.name: {} for arm in plan.arms}
     diverged: dict[str, list[int]] = {arm.name: [] for arm in plan.arms}
     gradients: dict[str, list[cells.Norms]] = {}
-    failures = []
+    failures, splits = [], {each.split for each in plan.endpoints}
     for cell in plan.cells:
         place = cells.folder_of(folder, cell)
         try:
@@ -45,13 +47,13 @@ def read_cells(plan: Plan, folder: Path) -> Stored:
             failures.append(f"{cell.folder} is left out, --retry trains it anew: {error}")
             continue
         if outcome is None:
-            if failed is not None:
+            if failed is not None and failed.get("diverged"):
+                diverged[cell.arm].append(cell.seed)
+            elif failed is not None:
                 error = (failed["error"].splitlines() or [""])[0]
                 tries = f"{failed['attempts']} " + ("try" if failed["attempts"] == 1 else "tries")
                 failures.append(f"{cell.folder} failed ({tries}): {error}")
-                if failed.get("diverged"):
-                    diverged[cell.arm].append(cell.seed)
-        elif outcome.diverged(plan.endpoint):
+        elif any(outcome.diverged(split) for split in splits):
             diverged[cell.arm].append(cell.seed)
         else:
             outcomes[cell.arm][cell.seed] = outcome
@@ -61,12 +63,8 @@ def read_cells(plan: Plan, folder: Path) -> Stored:
 
 
 def _earlier(plan: Plan, folder: Path) -> tuple[int, int]:
-    """Return (cells, openings of the test set) of designs that the folder held before."""
-    own = {cell.folder for cell in plan.cells}
-    others = [
-        place
-        for place in sorted((folder / CELLS).glob("*"))
-        if place.is_dir() and place.name not in own
-    ]
-    opened = [cells.openings(place) for place in others]
+    """Return (runs, openings of the test set) of whatever else the folder holds a log of."""
+    own = {cells.folder_of(folder, cell) for cell in plan.cells}
+    logs = sorted(folder.rglob(workdir.METRICS))
+    opened = [cells.openings(log.parent) for log in logs if log.parent not in own]
     return sum(times > 0 for times in opened), sum(opened)

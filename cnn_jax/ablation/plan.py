@@ -7,25 +7,26 @@ from pathlib import Path
 from typing import Any
 
 from cnn_jax import config as configs
-from cnn_jax import models
 from cnn_jax.ablation import budget, counting
+from cnn_jax.ablation.arms import Arm
 from cnn_jax.ablation.budget import Matched
 from cnn_jax.ablation.checks import (
     check_differs,
+    check_endpoints,
     check_factor,
     check_networks,
     check_test_sets,
     check_validation,
 )
 from cnn_jax.ablation.counting import Data, Described, Memo, Tensor
+from cnn_jax.ablation.identity import plan_cells, read_config
 from cnn_jax.ablation.proof import Proof, declared_differences, prove
-from cnn_jax.ablation.stored import ArmPlan, Candidate, Cell, Plan
-from cnn_jax.ablation.study import Arm, Study, set_field
+from cnn_jax.ablation.stored import ArmPlan, Candidate, Plan
+from cnn_jax.ablation.study import Study, set_field
 from cnn_jax.ablation.timing import step_time_ratio
 from cnn_jax.config import Config
 from cnn_jax.runs import workdir
-from cnn_jax.runs.initialise import source_digest, source_path
-from cnn_jax.runs.run import versions
+from cnn_jax.runs.initialise import source_digest
 from cnn_jax.runtime.errors import BadInputError
 
 MEMORY = "counted.json"
@@ -40,6 +41,7 @@ def work_out(
     lanes: int = 1,
     threads: int | None = None,
     tuning: Sequence[Candidate] = (),
+    exploratory: str = "",
 ) -> Plan:
     """Match budgets, prove one factor, name the cells; nothing is trained.
 
@@ -50,7 +52,9 @@ def work_out(
         command: how it was started, for the report.
         lanes: how many seeds of an arm one program trains.
         threads: of the processor, for a cell; None if nobody knows.
-        tuning: what arms tried, those chosen marked; empty before.
+        tuning: what arms tried for all seeds, those chosen marked; empty before, and where seeds
+            tune each for itself (``identity.with_tuning``).
+        exploratory: why it is not the study that was declared; empty where it is.
 
     Raises:
         BadInputError: a config no run could use, an undeclared difference, a budget out of reach;
@@ -59,7 +63,7 @@ def work_out(
     arms = {arm.name: arm for arm in study.arms}
     made = {name: study.config(arm) for name, arm in arms.items()}
     compared = [each for arm in arms.values() for each in arm.comparisons()]
-    data = _checked(study, made, compared)
+    data = _checked(study, made, compared, lanes)
     memo, code = _memo(folder), counting.code_version(threads)
     matched = _adjust(made, arms, data, memo, code, tuning)
     described = {name: _describe(name, made[name], data[name], memo, code) for name in arms}
@@ -70,25 +74,39 @@ def work_out(
         _arm_plan(arm, made[n], data[n], described[n], matched.get(n)) for n, arm in arms.items()
     )
     section = study.base.data
+    looks, seeds = tuple(study.looks), tuple(range(study.seeds))
+    kept = tuple(dict.fromkeys(name for each in study.endpoints for name in each.kept))
+    fingerprints = {name: each.fingerprint for name, each in data.items()}
     return Plan(
-        study.name,
-        study.question,
-        study.hypothesis,
-        preset,
-        section.name + (f" ({Path(section.dir).name})" if section.dir else ""),
-        study.endpoint,
-        study.smallest,
-        tuple(study.threats),
-        study.gradients,
-        tuple(range(study.seeds)),
-        plans,
-        tuple(proofs),
-        _cells(plans, made, data, code, seeds=study.seeds, lanes=lanes),
-        code,
-        {name: each.fingerprint for name, each in data.items()},
-        command,
-        study.series,
-        tuple(tuning),
+        name=study.name,
+        question=study.question,
+        hypothesis=study.hypothesis,
+        preset=preset,
+        data=section.name + (f" ({Path(section.dir).name})" if section.dir else ""),
+        endpoint=study.endpoints[0].split,
+        smallest=study.smallest,
+        threats=tuple(study.threats),
+        gradients=study.gradients,
+        seeds=seeds,
+        arms=plans,
+        proofs=tuple(proofs),
+        cells=plan_cells(
+            *(plans, made, fingerprints, code), seeds=seeds, looks=looks, lanes=lanes, kept=kept
+        ),
+        code=code,
+        fingerprints=fingerprints,
+        command=command,
+        series=study.series,
+        tuning=tuple(tuning),
+        looks=looks,
+        endpoints=study.endpoints,
+        contrasts=tuple(study.contrasts),
+        relative=study.relative,
+        at_chance=study.at_chance,
+        grid={name: tuple(values) for name, values in study.tune.items()},
+        tune_once=study.tune_once,
+        spread=study.spread,
+        exploratory=exploratory,
     )
 
 
@@ -144,55 +162,15 @@ def _arm_plan(
     )
 
 
-def _cells(
-    plans: Sequence[ArmPlan],
-    made: dict[str, Config],
-    data: dict[str, Data],
-    code: str,
-    *,
-    seeds: int,
-    lanes: int,
-) -> tuple[Cell, ...]:
-    """Return the cells, seed by seed; ``made`` and ``data`` are by arm."""
-    digests: dict[str, str | None] = {}
-
-    def cell(plan: ArmPlan, seed: int) -> Cell:
-        first = seed - seed % lanes
-        together = tuple(range(first, min(first + lanes, seeds)))
-        together = together if len(together) > 1 else ()
-        fingerprint = data[plan.name].fingerprint
-        own = identity(made[plan.name], seed, fingerprint, code, together, digests)
-        return Cell(plan.name, seed, own, plan.steps, together)
-
-    return tuple(cell(plan, seed) for seed in range(seeds) for plan in plans)
-
-
-def cell_config(plan: Plan, cell: Cell) -> Config:
-    """Return the config of a cell."""
-    arm = next(arm for arm in plan.arms if arm.name == cell.arm)
-    config = read_config(arm.config)
-    config.seed = cell.seed
-    return config
-
-
-def read_config(text: str) -> Config:
-    """Return the config that ``configs.to_json`` wrote, held to have lost nothing."""
-    name = json.loads(text)["model"]["name"]
-    config = configs.from_json(text, models.fields(name))
-    if configs.to_json(config) != text:
-        raise BadInputError(
-            f"the config of {name!r} cannot be kept: a field set to None where the model's default "
-            "is another; take the model whose default it is"
-        )
-    return config
-
-
-def _checked(study: Study, made: dict[str, Config], compared: Sequence[Arm]) -> dict[str, Data]:
+def _checked(
+    study: Study, made: dict[str, Config], compared: Sequence[Arm], lanes: int
+) -> dict[str, Data]:
     """Return each arm's data; wrong fields raise ``BadInputError`` before any counting.
 
     ``compared`` has an arm once for each control of it.
     """
     check_validation(study, made)
+    check_endpoints(study, made, lanes)
     matched = {arm.name for arm in study.arms if arm.match is not None}
     for arm in compared:
         control, own = made[arm.against or ""], made[arm.name]
@@ -259,34 +237,3 @@ def _describe(arm: str, config: Config, data: Data, memo: Memo, code: str) -> De
         for path, tensor in found["initial"].items()
     }
     return Described(**found | {"initial": tensors})
-
-
-def identity(
-    config: Config,
-    seed: int,
-    fingerprint: str,
-    code: str,
-    lanes: tuple[int, ...] = (),
-    digests: dict[str, str | None] | None = None,
-) -> str:
-    """Return the digest of what a cell is trained by and with.
-
-    Config, seed, starting weights, code, data, libraries and lanes. ``digests`` remembers those of
-    weights, so that a checkpoint is not read for every cell.
-    """
-    fields = {
-        name: value
-        for name, value in configs.leaves(config)
-        if name != "seed" and not name.startswith(configs.NEUTRAL)
-    }
-    order = list(configs.ordered(config.data.augment))
-    own = configs.override(config, ())
-    own.seed = seed
-    if (weights := source_path(own)) is not None:
-        digests = {} if digests is None else digests
-        if weights not in digests:
-            digests[weights] = source_digest(own)
-        weights = digests[weights]
-    return counting.digest(
-        repr(sorted(fields.items())), order, seed, weights, fingerprint, code, versions(), lanes
-    )

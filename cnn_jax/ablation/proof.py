@@ -9,8 +9,9 @@ import dataclasses
 from typing import Any
 
 from cnn_jax import config as configs
+from cnn_jax.ablation.arms import Arm
 from cnn_jax.ablation.counting import Data, Described
-from cnn_jax.ablation.study import Arm, Study
+from cnn_jax.ablation.study import Study
 from cnn_jax.config import Config
 from cnn_jax.runtime.errors import BadInputError
 
@@ -32,6 +33,7 @@ class Proof:
         different: paths of tensors of one shape that start from different bits.
         steps: optimizer updates of the control and of the arm.
         held: what the study holds equal between the two; None in plans that did not keep it.
+        not_worse: whether the hypothesis calls the arm *not worse*.
     """
 
     arm: str
@@ -46,6 +48,7 @@ class Proof:
     different: list[str]
     steps: tuple[int, int]
     held: tuple[str, ...] | None = None
+    not_worse: bool = False
 
 
 def prove(
@@ -85,6 +88,7 @@ def prove(
             data[arm.name].steps(configs_of[arm.name]),
         ),
         tuple(study.held(arm)),
+        control in arm.not_worse,
     )
     _check_held(study, arm, proof, own, other)
     return proof

@@ -16,6 +16,8 @@ ASIDE = (*configs.NEUTRAL, "seed", "eval.every", "train.native", "data.on_error"
 def describe(plan: Plan) -> str:
     """Return the data, the fields that all arms share, and those in which each arm differs."""
     fields = {arm.name: _fields(arm.config) for arm in plan.arms}
+    for own in fields.values():  # what seeds choose each for itself has no one value
+        own |= {} if plan.tune_once else dict.fromkeys(plan.grid, "tuned")
     names = list(dict.fromkeys(name for each in fields.values() for name in each))
     shared = [
         name

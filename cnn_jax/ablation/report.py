@@ -7,11 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cnn_jax.ablation import account, plots, recipe, sections
-from cnn_jax.ablation.cells import Outcome
+from cnn_jax.ablation import (
+    account,
+    announcements,
+    judgements,
+    plots,
+    recipe,
+    registration,
+    sections,
+)
+from cnn_jax.ablation.endpoints import value as value_of
 from cnn_jax.ablation.left import read_cells
+from cnn_jax.ablation.outcomes import Outcome, Outcomes
 from cnn_jax.ablation.stored import Plan
-from cnn_jax.ablation.verdicts import Outcomes, judge
+from cnn_jax.ablation.trained import FEWER, MORE, Failed, compare_failures, failed_runs
+from cnn_jax.ablation.verdicts import Verdict, judge, planned
 from cnn_jax.data.dataset import TEST, TRAIN, VALIDATION
 from cnn_jax.runs import workdir
 
@@ -32,16 +42,33 @@ def write_report(folder: Path) -> Written:
     plan = Plan.read(folder)
     stored = read_cells(plan, folder)
     verdicts = judge(plan, stored.outcomes, stored.diverged)
-    drawn = plots.draw_all(plan, stored.outcomes, verdicts, stored.gradients, folder)
-    workdir.write(folder / RESULTS, results_csv(plan, stored.outcomes))
+    failed = failed_runs(plan, stored.outcomes, stored.diverged)
+    failing = compare_failures(plan, stored.outcomes, failed, planned(plan))
+    drawn = plots.draw_all(plan, stored.outcomes, verdicts, failed, stored.gradients, folder)
+    workdir.write(folder / RESULTS, results_csv(plan, stored.outcomes, failed))
     file = folder / REPORT
-    workdir.write(file, sections.render(plan, stored, verdicts, drawn))
-    lines = [f"{each.arm} against {each.control}: {sections.sentence(each)}" for each in verdicts]
+    registered = registration.read(folder)
+    workdir.write(file, sections.render(plan, stored, verdicts, failed, failing, drawn, registered))
+    lines = [f"exploratory: {plan.exploratory}"] if plan.exploratory else []
+    lines += [f"{_called(each, plan)}: {judgements.sentence(each)}" for each in verdicts]
+    lines += [
+        f"{each.arm} against {each.control}: {judgements.failing_sentence(each)}"
+        for each in failing
+        if each.verdict in (MORE, FEWER)
+    ]
     return Written(file, lines, stored.failures)
 
 
-def results_csv(plan: Plan, outcomes: Outcomes) -> str:
-    """Return the results in long form, one number a line; nothing in it depends on the clock."""
+def _called(verdict: Verdict, plan: Plan) -> str:
+    several = len(plan.endpoints) > 1
+    return f"{verdict.name}, {verdict.statement.endpoint.label}" if several else verdict.name
+
+
+def results_csv(plan: Plan, outcomes: Outcomes, failed: Failed) -> str:
+    """Return the results in long form, one number a line; nothing in it depends on the clock.
+
+    A run that did not train has a line ``trained`` of 0, and perhaps no other.
+    """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(
@@ -50,23 +77,32 @@ def results_csv(plan: Plan, outcomes: Outcomes) -> str:
     for arm in plan.arms:
         own = (plan.name, arm.name, arm.against or "")
         counted = (arm.params, arm.macs, arm.steps)
-        for seed, outcome in sorted(outcomes[arm.name].items()):
-            for measured in _measured(outcome):
-                table.writerow([*own, seed, *counted, *measured])
+        measured = outcomes[arm.name]
+        for seed in sorted({*measured, *failed[arm.name]}):
+            numbers = list(_measured(measured[seed], plan)) if seed in measured else []
+            numbers += [("train", "trained", 0)] if seed in failed[arm.name] else []
+            for line in numbers:
+                table.writerow([*own, seed, *counted, *line])
     return text.getvalue()
 
 
-def _measured(outcome: Outcome) -> Iterator[tuple[str, str, Any]]:
+def _measured(outcome: Outcome, plan: Plan) -> Iterator[tuple[str, str, Any]]:
     for split in (TRAIN, VALIDATION, TEST):
         metrics = outcome.result["metrics"].get(split) or {}
         for name, value in metrics.items():
             yield split, name, value
             if name == "accuracy" and value is not None:
                 yield split, "error", round(1 - value, 12)
+    for endpoint in plan.endpoints:
+        if endpoint.kept:
+            yield endpoint.split, endpoint.label.partition(" ")[2], value_of(outcome, endpoint)
 
 
 def describe_plan(plan: Plan) -> str:
     """Return the plan as the report's sections that need no cell."""
     unmeasured = {arm.name: {} for arm in plan.arms}
-    parts = [sections.arms_table(plan, unmeasured), recipe.describe(plan), account.proofs(plan)]
-    return "\n\n".join(parts)
+    parts = [
+        *(sections.arms_table(plan, unmeasured), recipe.describe(plan)),
+        *(announcements.expected(plan), account.cost(plan), account.proofs(plan)),
+    ]
+    return "\n\n".join(part for part in parts if part)

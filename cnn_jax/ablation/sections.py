@@ -1,74 +1,59 @@
 """The sections of report.md, as text."""
 
 import json
-import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from cnn_jax.ablation import account, recipe, series, stats
-from cnn_jax.ablation.cells import Outcome
+from cnn_jax.ablation import account, announcements, judgements, recipe, series
+from cnn_jax.ablation.endpoints import Endpoint, value
 from cnn_jax.ablation.left import Stored
 from cnn_jax.ablation.markdown import bullets, table
+from cnn_jax.ablation.outcomes import Outcome, Outcomes
+from cnn_jax.ablation.registration import Registration
 from cnn_jax.ablation.stored import ArmPlan, Plan
-from cnn_jax.ablation.verdicts import (
-    INCONCLUSIVE,
-    Outcomes,
-    Verdict,
-    error,
-    errors,
-    in_points,
-)
+from cnn_jax.ablation.trained import Failed, Failing
+from cnn_jax.ablation.verdicts import Verdict
 from cnn_jax.data.dataset import TEST, TRAIN, VALIDATION
 
-METHOD = """\
-Differences are of errors, arm minus control, in percentage points; below zero the arm is better.
-Seeds pair the arms{pairing}. {samples} The interval is a 95 % one for each comparison by itself;
-p-values are adjusted for {comparisons} (Holm). *better* or *worse*: adjusted p below 0.05.
-*equivalent*: two one-sided tests (TOST, adjusted likewise) put the difference below {smallest},
-the smallest that was declared to matter, whichever sign it has. *inconclusive*: neither, or a
-seed is missing. *diverged*: the loss of a network stopped being finite, so that it has no error.
-What so many seeds find, they find with a probability of 80 %, and the seeds that would decide an
-inconclusive comparison do so with that probability; both take the estimated noise and difference
-for the truth, which few seeds know badly. How the interval was chosen, and how often it covers:
-`cnn_jax/ablation/stats.py`."""
-BOTH = """\
-The interval counts two sources of noise, the seeds and the choice of test examples (from each
-example's outcome in every cell), so it speaks of new seeds and of new examples."""
 NAMES = {"macs": "MACs", "params": "parameters", "step_time": "a step time"}
-SEEDS = """\
-The interval counts the seeds' noise: {split} error is a statement about the {split} images at
-hand."""
-
 CROSSINGS = """\
-Between two measured numbers each seed's and test example's difference is taken to change linearly
-(in the logarithm where the axis is one); the interval holds the places around the crossing where
-'no difference' is not excluded at 5 %."""
+Between two measured numbers the difference and half its interval are taken to change linearly (in
+the logarithm where the axis is one), so that nowhere less is known than beside it; the interval
+holds the places around the crossing where that of the verdicts holds 0."""
 
 
-def render(plan: Plan, stored: Stored, verdicts: Sequence[Verdict], drawn: Sequence[str]) -> str:
+def render(
+    plan: Plan,
+    stored: Stored,
+    judged: Sequence[Verdict],
+    failed: Failed,
+    failing: Sequence[Failing],
+    drawn: Sequence[str],
+    registered: Registration | None = None,
+) -> str:
     """Return report.md."""
     outcomes, failures = stored.outcomes, stored.failures
-    done = sum(len(each) for each in outcomes.values())
-    lost = sum(len(each) for each in stored.diverged.values())
-    state = f"{done} of {len(plan.cells)} cells are finished"
-    state += f", {lost} diverged." if lost else "."
+    state = judgements.state(plan, stored, judged)
     parts = [
-        f"# {plan.name}, preset {plan.preset}",
+        judgements.title(plan),
         f"**Question.** {plan.question}",
         f"**Hypothesis.** {plan.hypothesis}",
+        account.registration(plan, registered),
         "## Verdicts",
-        f"{state} Endpoint: {plan.endpoint} error. Data: {plan.data}. "
-        f"Seeds: {', '.join(map(str, plan.seeds))}.",
-        verdict_table(verdicts),
+        f"{state} Data: {plan.data}. Seeds: {judgements.seeds(plan, judged)}.",
+        judgements.declared(plan),
+        judgements.verdict_table(judged),
+        judgements.failing_table(plan, failing),
         *(_picture(drawn, "series", f"error by {plan.series.label}" if plan.series else "")),
-        crossings(plan, outcomes),
+        crossings(plan, judged),
         *(_picture(drawn, "differences", "differences with their intervals")),
-        _method(plan, len(verdicts)),
+        announcements.power_table(plan, judged),
+        judgements.method(plan),
         "## Arms",
         arms_table(plan, outcomes),
         *(_picture(drawn, "endpoint", "the endpoint of every seed")),
-        results_table(plan, outcomes),
+        results_table(plan, outcomes, failed),
         *(_picture(drawn, "curves", "learning curves, bands from the least to the largest seed")),
         *(_picture(drawn, "cost", "cost against quality")),
         *(_picture(drawn, "gradients", "gradient norms by block")),
@@ -78,86 +63,36 @@ def render(plan: Plan, stored: Stored, verdicts: Sequence[Verdict], drawn: Seque
         "## What differs between the arms, and nothing else",
         account.proofs(plan),
         "## Threats",
-        account.threats(plan, outcomes, verdicts),
+        account.threats(plan, outcomes, judged),
         "## How to run it again",
         account.provenance(plan, outcomes, stored.earlier),
     ]
     if failures:
-        parts[5:5] = ["**Cells that are not in it** (`--retry` tries again):", bullets(failures)]
+        told = ["**Cells that are not in it** (`--retry` tries again):", bullets(failures)]
+        parts[parts.index("## Verdicts") + 2 : parts.index("## Verdicts") + 2] = told
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
 
-def sentence(verdict: Verdict) -> str:
-    """Return a verdict in one line."""
-    if verdict.found is None:
-        return f"{verdict.verdict}: {_lacking(verdict)}"
-    low, high = in_points(verdict.found)
-    text = f"{verdict.verdict}, {100 * float(verdict.found.mean):+.2f} points"
-    return f"{text} (95 % interval {low:+.2f} to {high:+.2f})"
-
-
-def verdict_table(verdicts: Sequence[Verdict]) -> str:
-    """Return the comparisons with difference, interval, p-values and verdict."""
-    rows = []
-    for each in verdicts:
-        if each.found is None:
-            rows.append([each.arm, each.control, "-", "-", "-", "-", "-", f"**{each.verdict}**"])
-            rows[-1].append(_lacking(each))
-            continue
-        low, high = in_points(each.found)
-        seeds_share = each.found.seed_variance / each.found.seeds / each.found.variance
-        rows.append(
-            [
-                each.arm,
-                each.control,
-                f"{100 * float(each.found.mean):+.2f}",
-                f"{low:+.2f} … {high:+.2f}",
-                f"{float(seeds_share):.0%}",
-                _p(each.p_different),
-                _p(each.p_equivalent),
-                f"**{each.verdict}**",
-                _outlook(each),
-            ]
-        )
-    head = [
-        *("arm", "control", "difference", "95 % interval", "variance from seeds"),
-        *("p, different", "p, equivalent", "verdict", "outlook"),
-    ]
-    return table(head, rows)
-
-
-def _outlook(verdict: Verdict) -> str:
-    assert verdict.found is not None
-    finest, seeds = verdict.detectable, f"{verdict.found.seeds} seeds"
-    text = f"{seeds} find {100 * (finest or 0):.1f} points"
-    if finest is None:
-        text = f"{seeds} find no difference at all"
-    if verdict.verdict != INCONCLUSIVE:
-        return text
-    if verdict.seeds_needed is None:
-        return f"{text}; no number of seeds up to {stats.MOST_SEEDS:,} would decide"
-    return f"{text}; {verdict.seeds_needed} would decide"
-
-
-def crossings(plan: Plan, outcomes: Outcomes) -> str:
+def crossings(plan: Plan, judged: Sequence[Verdict]) -> str:
     """Return where lines of arms change places, for a study whose arms lie along a number."""
-    rows = []
-    for each in series.compared(plan, outcomes):
+    rows, endpoint = [], plan.endpoints[0]
+    for each in series.compared(plan, judged):
         found = each.crossings()
         if not found:
-            ends = [f"{100 * float(each.mean[i]):+.2f}" for i in (0, -1)]
-            row = ["does not cross", f"from {ends[0]} to {ends[1]} points", ""]
+            ends = [endpoint.shown(float(each.mean[i])) for i in (0, -1)]
+            row = ["does not cross", f"from {ends[0]} to {ends[1]} {endpoint.unit}".rstrip(), ""]
             rows.append([each.line, each.control, *row])
         for place, low, high in found:
             first, last = (series.shown(end) for end in (low, high))
             beyond = [f"below {series.shown(each.numbers[0])}" if low is None else first]
             beyond += [f"above {series.shown(each.numbers[-1])}" if high is None else last]
             row = [series.shown(place), f"{beyond[0]} … {beyond[1]}"]
-            which = "better" if each.mean[-1] < 0 else "worse"
+            sign = -1 if endpoint.higher_is_better else 1
+            which = "better" if sign * each.mean[-1] < 0 else "worse"
             rows.append([each.line, each.control, *row, f"{which} at the end"])
     if not rows or plan.series is None:
         return ""
-    head = ["line", "against", f"crosses at ({plan.series.label})", "95 % interval", ""]
+    head = ["line", "against", f"crosses at ({plan.series.label})", "interval", ""]
     return f"{table(head, rows)}\n\n{CROSSINGS}"
 
 
@@ -209,40 +144,42 @@ def _budgets(arms: Sequence[ArmPlan]) -> str:
     return "Matched budgets (arm against control):\n\n" + bullets(lines) if lines else ""
 
 
-def results_table(plan: Plan, outcomes: Outcomes) -> str:
-    """Return errors by arm and split: mean, standard deviation, every seed of the endpoint."""
+def results_table(plan: Plan, outcomes: Outcomes, failed: Failed) -> str:
+    """Return errors by arm and split: mean, standard deviation, every seed of the endpoints."""
     splits = [split for split in (TRAIN, VALIDATION, TEST) if _has(outcomes, split)]
     rows = []
     for arm in plan.arms:
-        cells = [outcomes[arm.name][seed] for seed in sorted(outcomes[arm.name])]
+        own, lost = outcomes[arm.name], failed[arm.name]
+        cells = [own[seed] for seed in sorted(own) if seed not in lost]
         row = [arm.name]
         for split in splits:
-            row.append(_mean_and_deviation([100 * value for value in errors(cells, split)]))
-        points = [f"{100 * error(each, plan.endpoint):.2f}" for each in cells]
-        rows.append([*row, ", ".join(points) or "-"])
-    head = ["arm", *(f"{split} error (%)" for split in splits), f"{plan.endpoint}, every seed"]
-    return "Mean ± standard deviation over seeds:\n\n" + table(head, rows)
+            row.append(_mean_and_deviation([100 * value for value in _errors(cells, split)]))
+        rows.append([*row, *(_every(own, lost, each) for each in plan.endpoints)])
+    named = [
+        f"{each.label}{' (%)' if each.is_error else ''}, every seed" for each in plan.endpoints
+    ]
+    head = ["arm", *(f"{split} error (%)" for split in splits), *named]
+    left_out = any(failed[arm.name] for arm in plan.arms)
+    note = ' of runs that trained; the others are in brackets, "-" if they diverged' * left_out
+    return f"Mean ± standard deviation over seeds{note}:\n\n" + table(head, rows)
 
 
-def _method(plan: Plan, comparisons: int) -> str:
-    samples = BOTH if plan.endpoint == TEST else SEEDS.format(split=plan.endpoint)
-    many = "the one comparison" if comparisons == 1 else f"all {comparisons} comparisons"
-    smallest = f"{100 * plan.smallest:g} point{'s' * (plan.smallest != 0.01)}"
-    text = METHOD.format(
-        samples=samples, comparisons=many, smallest=smallest, pairing=_pairing(plan)
-    )
-    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
+def _every(own: Mapping[int, Outcome], lost: frozenset[int], endpoint: Endpoint) -> str:
+    """Return the endpoint of every seed, in brackets of one that did not train."""
+
+    def shown(seed: int) -> str:
+        if seed not in own:
+            return "(-)"
+        text = endpoint.shown(value(own[seed], endpoint), signed=False)
+        return f"({text})" if seed in lost else text
+
+    return ", ".join(shown(seed) for seed in sorted({*own, *lost})) or "-"
 
 
-def _pairing(plan: Plan) -> str:
-    """Return what a seed gives both arms, as far as every comparison holds it equal."""
-    held = [set(proof.held or ()) for proof in plan.proofs]
-    shared = {
-        "order": "the same order of the data",
-        "initial": "the same initial weights where path and shape agree",
-    }
-    words = [text for name, text in shared.items() if held and all(name in each for each in held)]
-    return f": a seed gives both {' and '.join(words)}" if words else ""
+def _errors(cells: Sequence[Outcome], split: str) -> list[float]:
+    """Return the errors of the cells that have a finite one on a split."""
+    found = [each.measured(split) for each in cells]
+    return [1 - accuracy for accuracy in found if accuracy is not None]
 
 
 def _has(outcomes: Outcomes, split: str) -> bool:
@@ -254,21 +191,6 @@ def _mean_and_deviation(values: Sequence[float]) -> str:
         return "-"
     deviation = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
     return f"{np.mean(values):.2f}{deviation}"
-
-
-def _lacking(verdict: Verdict) -> str:
-    """Return why a comparison has no numbers."""
-
-    def listed(seeds: Sequence[int]) -> str:
-        return f"seed {', '.join(map(str, seeds))}"
-
-    lines = [f"{arm} diverged with {listed(seeds)}" for arm, seeds in verdict.diverged.items()]
-    lines += [f"{listed(verdict.missing)} missing"] if verdict.missing else []
-    return "; ".join(lines)
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _picture(drawn: Sequence[str], name: str, text: str) -> list[str]:

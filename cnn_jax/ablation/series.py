@@ -1,24 +1,22 @@
 """Arms along a number: where one line of arms becomes better than another.
 
 A line is a treatment at several numbers, such as images a class; at each of them it has a control
-of its own. Between two numbers the paired differences of a seed and a test example are taken to
-change linearly (in the number's logarithm, where numbers span more than a factor of ten), so that
-the same interval as everywhere says where 'no difference' cannot be excluded. Those places around
-a change of sign are the crossing's interval: the set that inverting the test gives.
+of its own, and a verdict. Between two numbers the difference is taken to change linearly (in the
+number's logarithm, where numbers span more than a factor of ten), and so is the half of its
+interval: it is never narrower than at the points beside it, which are all that was measured. The
+places around a change of sign where the interval holds 0 are the crossing's interval.
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from cnn_jax.ablation import stats
-from cnn_jax.ablation.cells import Outcome
+from cnn_jax.ablation.arms import Series
 from cnn_jax.ablation.stored import Plan
-from cnn_jax.ablation.study import Series
-from cnn_jax.ablation.verdicts import Outcomes, error, paired_errors
-from cnn_jax.data.dataset import TEST
+from cnn_jax.ablation.verdicts import Verdict
 
 BETWEEN = 32  # places that are looked at between two numbers
 
@@ -45,8 +43,8 @@ class Along:
         control: the other's.
         numbers: those at which both were measured.
         at: the places looked at, growing.
-        mean: the difference in error there, arm minus control.
-        low: the lower end of its 95 % interval.
+        mean: the difference there, arm minus control.
+        low: the lower end of its interval, that of the verdicts.
         high: the upper end.
     """
 
@@ -82,63 +80,44 @@ class Along:
         return found
 
 
-def compared(plan: Plan, outcomes: Outcomes) -> Iterator[Along]:
-    """Yield each line against each of its controls' lines, where both have every seed."""
-    series, endpoint = plan.series, plan.endpoint
-    pairs = [(proof.arm, proof.control) for proof in plan.proofs] if series is not None else []
-    by_lines: dict[tuple[str, str], dict[float, tuple[str, str]]] = {}
-    for arm, control in pairs:
-        assert series is not None
-        if arm in series.places and control in series.places:
-            (line, number), (other, same) = series.places[arm], series.places[control]
-            if number == same:
-                by_lines.setdefault((line, other), {})[number] = arm, control
-    for (line, other), found in by_lines.items():
-        numbers = tuple(sorted(found))
-        seeds = {frozenset(outcomes[arm]) for number in numbers for arm in found[number]}
-        if len(numbers) < 2 or len(seeds) != 1 or len(next(iter(seeds))) < 2:
+def compared(plan: Plan, verdicts: Sequence[Verdict]) -> Iterator[Along]:
+    """Yield each line against each of its controls' lines, by the first endpoint.
+
+    Those are left out that lack a number's mean.
+    """
+    places = plan.series.places if plan.series is not None else {}
+    by_lines: dict[tuple[str, str], dict[float, Verdict]] = {}
+    for verdict in verdicts:
+        statement = verdict.statement
+        known = all(arm in places for arm in statement.arms)
+        if not statement.comparison or statement.endpoint != plan.endpoints[0] or not known:
             continue
-        any_cell = next(iter(outcomes[found[numbers[0]][0]].values()))
-        examples = any_cell.result["metrics"][endpoint]["examples"]
-        measured = []
-        for number in numbers:
-            arm, control = (outcomes[name] for name in found[number])
-            pairs = [(arm[seed], control[seed]) for seed in sorted(arm)]
-            measured.append(_differences(pairs, endpoint))
-        if len({each.shape for each in measured}) != 1:
-            continue  # tested on other numbers of examples: nothing lies between them
-        yield _along((line, other), numbers, np.asarray(measured), endpoint, examples)
-
-
-def _differences(pairs: Sequence[tuple[Outcome, Outcome]], endpoint: str) -> np.ndarray:
-    """Return the differences of (arm, control) pairs: ``[S, N]`` of the test set, else ``[S]``."""
-    if endpoint == TEST:
-        return paired_errors(pairs).astype(np.float32)
-    return np.array([error(arm, endpoint) - error(control, endpoint) for arm, control in pairs])
+        (line, number), (other, same) = (places[arm] for arm in statement.arms)
+        if number == same:
+            by_lines.setdefault((line, other), {})[number] = verdict
+    for names, found in by_lines.items():
+        numbers = tuple(sorted(found))
+        if len(numbers) > 1 and all(each.mean is not None for each in found.values()):
+            yield _along(names, numbers, [found[number] for number in numbers])
 
 
 def _along(
-    names: tuple[str, str],
-    numbers: tuple[float, ...],
-    measured: np.ndarray,
-    endpoint: str,
-    examples: int,
+    names: tuple[str, str], numbers: tuple[float, ...], verdicts: Sequence[Verdict]
 ) -> Along:
-    """Return the comparison at and between numbers; ``measured`` is ``[numbers, seeds, ...]``."""
+    """Return the comparison at and between numbers."""
     scaled = np.log(numbers) if logarithmic(numbers) else np.asarray(numbers, float)
-    at, rows = [], []
-    for i in range(len(numbers) - 1):
-        for share in np.linspace(0, 1, BETWEEN, endpoint=i == len(numbers) - 2):
-            at.append((1 - share) * scaled[i] + share * scaled[i + 1])
-            between = (1 - share) * measured[i] + share * measured[i + 1]
-            if endpoint == TEST:
-                found = stats.paired(between)
-            else:
-                found = stats.paired_means(between, examples)
-            rows.append((found.mean, *found.interval()))
-    mean, low, high = np.asarray(rows, float).T
+    at = [np.linspace(*ends, BETWEEN, endpoint=False) for ends in itertools.pairwise(scaled)]
+    places = np.concatenate([*at, scaled[-1:]])
+    mean, low, high = (
+        np.interp(places, scaled, values)
+        for values in (
+            [float(each.mean or 0) for each in verdicts],
+            [each.different[0] for each in verdicts],
+            [each.different[1] for each in verdicts],
+        )
+    )
     return Along(
-        *names, numbers, np.exp(at) if logarithmic(numbers) else np.asarray(at), mean, low, high
+        *names, numbers, np.exp(places) if logarithmic(numbers) else places, mean, low, high
     )
 
 

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cnn_jax.ablation.arms import Contrast, Series
 from cnn_jax.ablation.budget import Matched
+from cnn_jax.ablation.endpoints import Endpoint
 from cnn_jax.ablation.proof import Proof
-from cnn_jax.ablation.study import Series
 from cnn_jax.data.dataset import TEST, TRAIN, VALIDATION
 from cnn_jax.runtime import json_file
 from cnn_jax.runtime.errors import BadInputError
 from cnn_jax.runtime.json_file import UnreadableFileError
 
 PLAN, CELLS = "plan.json", "cells"
+TUNING = "tuning"  # beneath the study's; the folder of the candidates' cells
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,17 +65,37 @@ class ArmPlan:
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """Values that an arm tried; ``error`` on validation data, None where the run failed."""
+    """Values that an arm tried; ``error`` on validation data, None where the run failed.
+
+    ``seed`` is the study's that they were tried for; None: one tuning serves all of them.
+    """
 
     arm: str
     fields: dict[str, Any]
     error: float | None
     chosen: bool
+    seed: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Everything that a report needs apart from what the cells measure."""
+    """Everything that a report needs apart from what the cells measure.
+
+    Plans of earlier versions end with ``sealed``; what follows has the values that they meant, but
+    for ``tune_once``.
+
+    Attributes:
+        sealed: whether the cells leave the test set closed, since they choose something.
+        looks: the numbers of seeds after which verdicts may fall; empty: at all of them.
+        endpoints: what decides; empty: the error of the split ``endpoint``.
+        contrasts: weighted sums of arms that are judged.
+        relative: whether ``smallest`` is a share of the control's value.
+        at_chance: the training error from which on a run did not train; None: no bound.
+        grid: fields that are tuned -> the values tried.
+        tune_once: whether one tuning serves all seeds.
+        spread: the standard deviation of one seed's difference in a pilot study, if declared.
+        exploratory: why the study is not the one that was declared; empty where it is.
+    """
 
     name: str
     question: str
@@ -93,7 +115,25 @@ class Plan:
     command: str
     series: Series | None = None
     tuning: tuple[Candidate, ...] = ()
-    sealed: bool = False  # its cells leave the test set closed: they choose something
+    sealed: bool = False
+    looks: tuple[int, ...] = ()
+    endpoints: tuple[Endpoint, ...] = ()
+    contrasts: tuple[Contrast, ...] = ()
+    relative: bool = False
+    at_chance: float | None = None
+    grid: dict[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
+    tune_once: bool = False
+    spread: float | None = None
+    exploratory: str = ""
+
+    def __post_init__(self):
+        if not self.endpoints:
+            object.__setattr__(self, "endpoints", (Endpoint(split=self.endpoint),))
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The metrics whose value of every test example a cell keeps."""
+        return tuple(dict.fromkeys(name for each in self.endpoints for name in each.kept))
 
     def write(self, folder: Path) -> None:
         """Keep the plan in the study's folder."""
@@ -136,6 +176,12 @@ def _restored(held: dict[str, Any]) -> Plan:
     )
     cells = tuple(Cell(**cell | {"lanes": tuple(cell["lanes"])}) for cell in held.pop("cells"))
     tuning = tuple(Candidate(**each) for each in held.pop("tuning", ()))
+    if tuning and "tune_once" not in held:
+        held["tune_once"] = True  # so it was before seeds tuned each for itself
+    held["endpoints"] = tuple(Endpoint(**each) for each in held.get("endpoints", ()))
+    held["contrasts"] = tuple(Contrast(**each) for each in held.get("contrasts", ()))
+    held["looks"] = tuple(held.get("looks", ()))
+    held["grid"] = {name: tuple(values) for name, values in held.get("grid", {}).items()}
     sequences = {name: tuple(held.pop(name)) for name in ("threats", "seeds")}
     if (series := held.pop("series", None)) is not None:
         places = {arm: (line, number) for arm, (line, number) in series["places"].items()}
@@ -162,12 +208,16 @@ def _inconsistency(plan: Plan) -> str | None:
         *(cell.arm for cell in plan.cells),
         *(each.arm for each in plan.tuning),
         *(name for proof in plan.proofs for name in (proof.arm, proof.control)),
+        *(name for each in plan.contrasts for name in each.weights),
         *(plan.series.places if plan.series else ()),
     ):
         if named not in names:
             return f"there is no arm {named!r}"
-    if plan.endpoint not in (TEST, VALIDATION, TRAIN):
-        return f"endpoint is {plan.endpoint!r}"
+    for split in (plan.endpoint, *(each.split for each in plan.endpoints)):
+        if split not in (TEST, VALIDATION, TRAIN):
+            return f"endpoint is {split!r}"
+    if plan.looks and (list(plan.looks) != sorted(plan.looks) or plan.looks[-1] != len(plan.seeds)):
+        return f"looks is {list(plan.looks)}"
     if not {cell.seed for cell in plan.cells} <= set(plan.seeds):
         return "cells of other seeds"
     return None

@@ -1,164 +1,264 @@
-"""The verdict of each comparison, from what the cells measured."""
+"""The verdict of each statement of a study, from what the cells measured, look by look."""
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cnn_jax.ablation import stats
-from cnn_jax.ablation.cells import Outcome
-from cnn_jax.ablation.stats import ALPHA, Difference
+from cnn_jax.ablation import announced, decisions, failures, looks, stats
+from cnn_jax.ablation.announced import Noise
+from cnn_jax.ablation.decisions import (
+    BETTER,
+    EQUIVALENT,
+    INCONCLUSIVE,
+    NOT_WORSE,
+    WORSE,
+    Measured,
+)
+from cnn_jax.ablation.endpoints import value
+from cnn_jax.ablation.looks import Look
+from cnn_jax.ablation.outcomes import Outcomes
+from cnn_jax.ablation.statements import Statement, counted, measure, points, statements
 from cnn_jax.ablation.stored import Plan
-from cnn_jax.data.dataset import TEST
-from cnn_jax.runtime.errors import BadInputError
+from cnn_jax.ablation.trained import Failed, failed_runs
 
-BETTER, WORSE, EQUIVALENT, INCONCLUSIVE = "better", "worse", "equivalent", "inconclusive"
-DIVERGED = "diverged"
+UNTRAINED = "did not train"  # too many runs of one arm: there is no mean to compare
 
-Outcomes = Mapping[str, Mapping[int, Outcome]]  # arm -> seed -> what it measured
-Diverged = Mapping[str, Sequence[int]]  # arm -> seeds whose loss stopped being finite
+
+@dataclasses.dataclass(frozen=True)
+class Power:
+    """What is announced; None: nothing, since nothing that is known well enough would do.
+
+    Attributes:
+        detectable: the true difference that such a study finds with a probability of 80 %.
+        to_find: the seeds of a new study that finds the smallest difference that matters.
+        for_equivalence: the seeds of a new study that tells equal arms to be equivalent.
+    """
+
+    detectable: float | None = None
+    to_find: int | None = None
+    for_equivalence: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """An arm against its control; differences are of errors, arm minus control.
+    """What is said of a statement; numbers are differences of its endpoint as it is measured.
 
     Attributes:
-        arm: its name.
-        control: the name of its control.
-        verdict: better, worse, equivalent, inconclusive, or diverged: a network of one of the two
-            has no finite loss, so that there is no error to compare.
-        points: seed -> difference, of the seeds that both have.
-        missing: the seeds that one of them lacks; any makes the verdict inconclusive.
-        found: mean and variances, None with seeds missing.
-        p_different: of 'no difference', adjusted for all comparisons of the study.
-        p_equivalent: of 'a difference that matters', adjusted likewise.
-        detectable: the true difference that this many seeds find with a probability of 80 %; None
-            where errors cannot differ as much.
-        seeds_needed: for an inconclusive one, the seeds that would decide it; None: no number.
-        diverged: which of the two diverged, with which seeds; these are not missing.
+        statement: what is judged.
+        verdict: better, worse, equivalent, not worse, inconclusive, or that one of the arms did not
+            train, so that there is no mean to compare.
+        look: at which it fell, or which it waits for.
+        points: seed -> difference, of seeds whose runs all trained.
+        missing: the seeds that one of the arms lacks at this look; any leaves it inconclusive.
+        failed: arm -> seeds that did not train, up to this look.
+        mean: None with seeds missing.
+        different: the interval at 1 - alpha, which tells better and worse.
+        within: the interval at 1 - 2 alpha, which tells equivalent and not worse.
+        margins: for a relative margin, the upper end of arm - (1 + r) control and the lower end
+            of arm - (1 - r) control, in that interval.
+        seeds_share: of the variance, what seeds add.
+        trimmed: the mean without a fifth of the seeds at either end.
+        matters: whether the difference matters, in words.
+        conditions: under which the verdict holds, in words.
+        warnings: what the seeds look like, in words.
+        power: what is announced.
     """
 
-    arm: str
-    control: str
+    statement: Statement
     verdict: str
-    points: dict[int, float]
-    missing: tuple[int, ...]
-    found: Difference | None
-    p_different: float
-    p_equivalent: float
-    detectable: float | None
-    seeds_needed: int | None
-    diverged: Diverged = dataclasses.field(default_factory=dict)
+    look: Look
+    points: dict[int, float] = dataclasses.field(default_factory=dict)
+    missing: tuple[int, ...] = ()
+    failed: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    mean: float | None = None
+    different: tuple[float, float] = (-np.inf, np.inf)
+    within: tuple[float, float] = (-np.inf, np.inf)
+    margins: tuple[float, float] | None = None
+    seeds_share: float = 0.0
+    trimmed: float = 0.0
+    matters: str = ""
+    conditions: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    power: Power = Power()
+
+    @property
+    def open(self) -> bool:
+        """Whether more seeds may still decide it."""
+        return self.verdict in (INCONCLUSIVE, UNTRAINED)
+
+    @property
+    def name(self) -> str:
+        """The statement's name."""
+        return self.statement.name
+
+    @property
+    def word(self) -> str:
+        """The verdict as it is written: a contrast is above or below zero, not better or worse."""
+        if self.statement.comparison or self.verdict not in (BETTER, WORSE):
+            return self.verdict
+        up = self.statement.endpoint.higher_is_better
+        return "above zero" if (self.verdict == BETTER) == up else "below zero"
 
 
-def error(outcome: Outcome, split: str) -> float:
-    """Return the share of a split that a cell got wrong."""
-    if split not in outcome.result["metrics"]:
-        raise BadInputError(f"the cells have no {split} part; data.validation is 0")
-    accuracy = outcome.measured(split)
-    if accuracy is None:
-        raise BadInputError(f"a cell has no finite {split} accuracy")
-    return 1 - accuracy
+def planned(plan: Plan) -> tuple[Look, ...]:
+    """Return the looks at each statement of a study."""
+    return looks.planned(plan.looks or (len(plan.seeds),), counted(plan))
 
 
-def errors(cells: Sequence[Outcome], split: str) -> list[float]:
-    """Return the errors of the cells that have a finite one on a split."""
-    found = [each.measured(split) for each in cells]
-    return [1 - accuracy for accuracy in found if accuracy is not None]
+def judge(
+    plan: Plan, outcomes: Outcomes, diverged: Mapping[str, Sequence[int]] | None = None
+) -> list[Verdict]:
+    """Return the verdicts of a study's statements, each final at the first look that decides it."""
+    failed = failed_runs(plan, outcomes, diverged or {})
+    every = planned(plan)
+    return [_judged(plan, each, outcomes, failed, every) for each in statements(plan)]
 
 
-def in_points(found: Difference) -> tuple[float, float]:
-    """Return the ends of the 95 % interval in points, of which no difference has more than 100."""
-    low, high = (100 * float(end) for end in found.interval())
-    return max(low, -100.0), min(high, 100.0)
+def needed(plan: Plan, verdicts: Sequence[Verdict]) -> dict[str, int]:
+    """Return arm -> how many seeds it takes: an arm with nothing open gets no more of them."""
+    found = dict.fromkeys((arm.name for arm in plan.arms), planned(plan)[0].seeds)
+    for verdict in verdicts:
+        for arm in verdict.statement.arms:
+            found[arm] = max(found[arm], verdict.look.seeds)
+    return found
 
 
-def decide(mean: float, p_different: float, p_equivalent: float) -> str:
-    """Return the verdict of a difference in error, by its adjusted p-values.
-
-    A difference that is found, and found to be too small to matter, is an equivalence.
-    """
-    if p_equivalent < ALPHA:
-        return EQUIVALENT
-    if p_different < ALPHA:
-        return BETTER if mean < 0 else WORSE
-    return INCONCLUSIVE
-
-
-def judge(plan: Plan, outcomes: Outcomes, diverged: Diverged | None = None) -> list[Verdict]:
-    """Return the verdicts of a study's comparisons, in the order of their proofs."""
-    diverged = diverged or {}
-    pairs = [(proof.arm, proof.control) for proof in plan.proofs]
-    drawn = [_difference(plan, outcomes, *pair) for pair in pairs]
-    # Comparisons that lack seeds count among those that the p-values are adjusted for.
-    different = stats.holm([1.0 if d is None else float(d.p_different()) for d in drawn])
-    equivalent = stats.holm(
-        [1.0 if d is None else float(d.p_equivalent(plan.smallest)) for d in drawn]
-    )
-    alpha = ALPHA / max(len(pairs), 1)
-    verdicts = []
-    for (arm, control), found, p, q in zip(pairs, drawn, different, equivalent, strict=True):
-        both = outcomes[arm].keys() & outcomes[control].keys()
-        points = {
-            seed: error(outcomes[arm][seed], plan.endpoint)
-            - error(outcomes[control][seed], plan.endpoint)
-            for seed in plan.seeds
-            if seed in both
-        }
-        lost = {name: diverged[name] for name in (arm, control) if diverged.get(name)}
-        gone = {seed for seeds in lost.values() for seed in seeds}
-        missing = tuple(seed for seed in plan.seeds if seed not in both | gone)
-        needed = finest = None
-        if found is None:
-            verdict = DIVERGED if lost else INCONCLUSIVE
+def _judged(
+    plan: Plan, statement: Statement, outcomes: Outcomes, failed: Failed, every: Sequence[Look]
+) -> Verdict:
+    verdict = None
+    for look in every:
+        seeds = plan.seeds[: look.seeds]
+        lost = {arm: tuple(s for s in seeds if s in failed[arm]) for arm in statement.arms}
+        lost = {arm: own for arm, own in lost.items() if own}
+        gone = {seed for own in lost.values() for seed in own}
+        have = [outcomes.get(arm, {}) for arm in statement.arms]
+        pairs = [s for s in seeds if s not in gone and all(s in own for own in have)]
+        missing = tuple(s for s in seeds if s not in gone and s not in pairs)
+        own = points(statement, outcomes, pairs)
+        if missing or len(pairs) < 2:
+            word = INCONCLUSIVE if missing else UNTRAINED
+            verdict = Verdict(statement, word, look, own, missing, lost)
         else:
-            verdict = decide(float(found.mean), p, q)
-            finest = stats.detectable(found, alpha=alpha)
-            if verdict == INCONCLUSIVE:
-                needed = stats.seeds_needed(found, plan.smallest, alpha=alpha)
-        verdicts.append(
-            Verdict(arm, control, verdict, points, missing, found, p, q, finest, needed, lost)
-        )
-    return verdicts
+            verdict = _decided(plan, statement, outcomes, own, lost, look)
+        if missing or not verdict.open:
+            break
+    assert verdict is not None
+    return verdict
 
 
-def _difference(plan: Plan, outcomes: Outcomes, arm: str, control: str) -> Difference | None:
-    """Return the paired difference; None where a seed is missing in either arm."""
-    if any(seed not in outcomes[name] for name in (arm, control) for seed in plan.seeds):
-        return None
-    pairs = [(outcomes[arm][seed], outcomes[control][seed]) for seed in plan.seeds]
-    try:
-        return compare(pairs, plan.endpoint)
-    except BadInputError as error:
-        raise BadInputError(f"arms {arm!r} and {control!r}: {error}") from None
+def _decided(
+    plan: Plan,
+    statement: Statement,
+    outcomes: Outcomes,
+    own: dict[int, float],
+    lost: Mapping[str, tuple[int, ...]],
+    look: Look,
+) -> Verdict:
+    """Return the verdict of a statement at a look that all its runs have ended for."""
+    given = measure(statement, outcomes, list(own))
+    alone = failures.in_one_alone([lost.get(arm, ()) for arm in statement.arms])
+    word = str(
+        decisions.decide(given, look.alpha, not_worse=statement.not_worse, failed_alone=alone)
+    )
+    sign = -1 if statement.endpoint.higher_is_better else 1
+
+    def ends(low: float, high: float) -> tuple[float, float]:
+        first, second = sorted((sign * float(low), sign * float(high)))
+        limit = 1.0 if statement.endpoint.is_error and statement.comparison else np.inf
+        return max(first, -limit), min(second, limit)
+
+    margins = None
+    if statement.relative:
+        sides = [each.interval(1 - 2 * look.alpha) for each in (given.worse, given.better)]
+        margins = sign * float(sides[0][1]), sign * float(sides[1][0])
+    own_variance = given.found.seed_variance / given.found.seeds
+    return Verdict(
+        statement,
+        word,
+        look,
+        own,
+        (),
+        lost,
+        sign * float(given.found.mean),
+        ends(*given.found.interval(1 - look.alpha)),
+        ends(*given.found.interval(1 - 2 * look.alpha)),
+        margins,
+        float(own_variance / given.found.variance),
+        sign * float(given.trimmed[0]),
+        decisions.importance(given, word, look.alpha),
+        tuple(_conditions(plan, statement, word, lost, look)),
+        tuple(_warnings(given, word, list(own.values()), alone, look)),
+        Power() if lost else _power(plan, statement, outcomes, list(own), given, word),
+    )
 
 
-def compare(pairs: Sequence[tuple[Outcome, Outcome]], endpoint: str) -> Difference:
-    """Return the difference in error of (arm, control) pairs of cells.
+def _conditions(
+    plan: Plan, statement: Statement, word: str, lost: Mapping[str, Sequence[int]], look: Look
+) -> list[str]:
+    """Return under what a verdict holds, in words."""
+    found = []
+    if word in (EQUIVALENT, NOT_WORSE):
+        shares = [
+            failures.share(len(lost.get(arm, ())), look.seeds, look.alpha) for arm in statement.arms
+        ]
+        most = max(each.high for each in shares)
+        found.append(f"among runs that trained; failures up to {most:.0%} not excluded")
+    elif lost:
+        found.append("among runs that trained")
+    if plan.tuning and plan.tune_once:
+        found.append("given what one tuning chose for all seeds")
+    if any(_one_source(plan, arm) for arm in statement.arms):
+        found.append("given the one network that all seeds start from")
+    return found
 
-    Raises:
-        BadInputError: they were not all tested on the same examples, or on fewer than two.
-    """
-    if endpoint == TEST:
-        return stats.paired(paired_errors(pairs))
-    examples = min(arm.result["metrics"][endpoint]["examples"] for arm, _ in pairs)
-    means = [error(arm, endpoint) - error(control, endpoint) for arm, control in pairs]
-    return stats.paired_means(means, examples)
+
+def _one_source(plan: Plan, arm: str) -> bool:
+    """Return whether all seeds of an arm start from one network's weights."""
+    config = next(json.loads(each.config) for each in plan.arms if each.name == arm)
+    source = (config.get("init") or {}).get("source")
+    return bool(source) and "{seed}" not in source
 
 
-def paired_errors(pairs: Sequence[tuple[Outcome, Outcome]]) -> np.ndarray:
-    """Return int8 ``[S, N]``: the arm's error minus its control's on each test example."""
-    every = [outcome for pair in pairs for outcome in pair]
-    counts = sorted({len(each.right) for each in every})
-    if len(counts) != 1 or counts[0] < 2:
-        raise BadInputError(
-            f"their cells were tested on {' and '.join(map(str, counts))} examples; a comparison "
-            "pairs at least 2, the same ones"
-        )
-    first = every[0].labels
-    if first is not None:
-        for each in every[1:]:
-            if each.labels is not None and not np.array_equal(each.labels, first):
-                raise BadInputError("their cells were tested on examples of other labels")
-    return np.stack([control.right.astype(np.int8) - arm.right for arm, control in pairs])
+def _warnings(
+    given: Measured, word: str, rows: Sequence[float], alone: bool, look: Look
+) -> list[str]:
+    """Return what a reader should know of the seeds, in words."""
+    skewed, outlier = stats.oddities(rows)
+    found = ["the seeds are skewed"] if skewed else []
+    found += ["one seed is an outlier"] if outlier else []
+    blind = dataclasses.replace(given, trimmed=(given.found.mean, -np.inf, np.inf))
+    if word == INCONCLUSIVE:
+        if alone and str(decisions.decide(given, look.alpha)) == EQUIVALENT:
+            found.append("not called equivalent: runs of one arm alone did not train")
+        elif str(decisions.decide(blind, look.alpha, failed_alone=alone)) != INCONCLUSIVE:
+            found.append("withheld: the trimmed mean says otherwise")
+    return found
+
+
+def _power(
+    plan: Plan,
+    statement: Statement,
+    outcomes: Outcomes,
+    seeds: Sequence[int],
+    given: Measured,
+    word: str,
+) -> Power:
+    """Return what is announced of a statement whose runs all trained."""
+    endpoint = statement.endpoint
+    every = planned(plan)
+    noise, smallest = Noise.of(given.found), statement.smallest
+    if statement.relative:
+        noise = Noise.of(given.worse)
+        control = statement.arms[1]
+        smallest *= abs(float(np.mean([value(outcomes[control][s], endpoint) for s in seeds])))
+    most = announced.ALL if statement.endpoint.is_error else np.inf
+    most = most if np.isfinite(most) else 100 * float(np.sqrt(noise.seed_variance)) + smallest
+    finest = announced.detectable(noise, every, most)
+    if word != INCONCLUSIVE:
+        return Power(finest)
+    alpha = looks.ALPHA / counted(plan)
+    to_find = announced.seeds_to_find(noise, smallest, alpha)
+    return Power(finest, to_find, announced.seeds_for_equivalence(noise, smallest, alpha))

@@ -135,6 +135,11 @@ def log_loss(outputs: jax.Array, batch: Batch) -> jax.Array:
     return cross_entropy(outputs, batch["label"])
 
 
+def rank(outputs: jax.Array, batch: Batch) -> jax.Array:
+    """Return how many classes come before each example's own, ``[N]``: 0 is a hit."""
+    return ranks(outputs, batch["label"])
+
+
 METRICS: dict[str, Any] = table(
     "metric",
     {
@@ -142,6 +147,7 @@ METRICS: dict[str, Any] = table(
         "confusion": Confusion(),
         "calibration_error": Calibration(),
         "log_loss": log_loss,
+        "rank": rank,
     },
 )
 

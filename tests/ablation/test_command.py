@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -135,19 +136,38 @@ def test_failures_are_kept_and_retried_on_request(tmp_path, capsys):
         return dataclasses.replace(declared, arms=[declared.arms[0], wild])
 
     flags = [f"--workdir={tmp_path}", "--jobs=1"]
-    assert main(study, flags) == 1
-    assert "wild-seed0" in capsys.readouterr().err
+    assert main(study, flags) == 0  # a network that diverged is an outcome
+    shown = capsys.readouterr()
+    assert "wild against narrow: did not train: wild failed with seed 0 and 1" in shown.out
+    assert "retry" not in (tmp_path / "report.md").read_text()
     plan = Plan.read(tmp_path)
     failed = [cell for cell in plan.cells if cell.arm == "wild"]
     before = written(tmp_path)
-    assert main(study, flags) == 1  # not tried again
+    assert main(study, flags) == 0  # not tried again
     assert written(tmp_path) == before
-    assert main(study, [*flags, "--retry"]) == 1
+    assert main(study, [*flags, "--retry"]) == 0
     for cell in failed:
         kept = cells.failure(cells.folder_of(tmp_path, cell))
         assert kept is not None
         assert kept["attempts"] == 2
         assert "not finite" in kept["error"]
+
+
+def test_a_declaration_that_is_none_is_one_line(tmp_path, capsys):
+    def nothing(preset) -> Any:
+        return None
+
+    def misspelt(preset):
+        keywords = {"name": "x", "at_chances": 0.9}
+        return dataclasses.replace(tiny.study(preset), **keywords)
+
+    for study, line in (
+        (misspelt, "the study's declaration: Study.__init__() got an unexpected keyword argument"),
+        (nothing, "study('smoke') returned None; it returns a Study"),
+    ):
+        assert main(study, [f"--workdir={tmp_path}", "--plan_only"]) == 2
+        (error,) = capsys.readouterr().err.splitlines()
+        assert line in error
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnn_jax.ablation import Arm, Match, Study, checks, main, plan
+from cnn_jax.ablation import Arm, Contrast, Endpoint, Match, Study, checks, main, plan
 from cnn_jax.ablation.counting import Data
 from cnn_jax.runs.experiment import complete
 from cnn_jax.runtime.errors import BadInputError
@@ -16,6 +16,7 @@ from tests.ablation import tiny
 
 NARROW, WIDE = tiny.study("smoke").arms
 HIDDEN = ["model.hidden"]
+TEXT: Any = {"wide": "1", "narrow": -1}  # what a weight is not
 PROGRAMS = [
     program
     for program in sorted((Path(__file__).parents[2] / "experiments").glob("*.py"))
@@ -38,6 +39,56 @@ def declare(*arms: Any, **fields: Any) -> Study:
         ({"smallest": "1%"}, "smallest is '1%'"),
         ({"equal": "params"}, "equal is 'params'; a list of params, macs"),
         ({"threats": "none"}, "threats is 'none'"),
+        ({"looks": 5}, "looks is 5; a list of numbers of seeds"),
+        ({"looks": (5, 3), "seeds": 3}, r"looks is \[5, 3\]; numbers that grow"),
+        ({"looks": (1, 5), "seeds": 5}, "looks has 1; a whole number at least 2"),
+        (
+            {"looks": (3, 5), "seeds": 6},
+            "the last of looks is 5 and seeds is 6; it is at all seeds",
+        ),
+        ({"relative": 0.1}, "relative is 0.1; True or False"),
+        ({"at_chance": 90}, "at_chance is 90; a finite number above 0 and below 1, or None"),
+        ({"spread": 0.0}, "spread is 0.0; a finite number above 0"),
+        ({"spread": 5}, "spread is 5; a finite number above 0 and below 1"),
+        ({"tune": {"optim.learning_rate": (0.1, 0.1)}}, r"tune has \[0.1\] twice"),
+        (
+            {"tune": {"model.hidden": ((8,), (16,))}},
+            "tune has 'model.hidden'; it takes fields of optim",
+        ),
+        ({"tune_once": True}, "tune_once is set, and tune is empty"),
+        ({"endpoint": 5}, "endpoint is 5; a split, an Endpoint or a list of them"),
+        ({"endpoint": []}, "endpoint is an empty list"),
+        ({"endpoint": "tset"}, "endpoint is 'tset'; test, validation or train"),
+        ({"endpoint": ["test", "test"]}, "an endpoint is given twice"),
+        ({"endpoint": Endpoint("log_loss")}, "endpoint 'test log_loss': smallest is unset"),
+        ({"endpoint": Endpoint("lgo_loss", smallest=1.0)}, "endpoint .* unknown metric 'lgo_loss'"),
+        (
+            {"endpoint": Endpoint("confusion", smallest=1.0)},
+            "confusion has no value for each example",
+        ),
+        ({"endpoint": Endpoint(higher_is_better=True)}, "endpoint 'test error': of error less is"),
+        (
+            {"endpoint": Endpoint("log_loss", higher_is_better=True, smallest=0.1)},
+            "endpoint 'test log_loss': of log_loss less is better",
+        ),
+        (
+            {"endpoint": Endpoint("accuracy_top3", smallest=0.1)},
+            "endpoint 'test accuracy_top3': of an accuracy more is better; set higher_is_better",
+        ),
+        ({"endpoint": Endpoint("accuracy", smallest=0.1)}, "endpoint 'test accuracy': take the"),
+        ({"endpoint": Endpoint(smallest=5)}, "endpoint 'test error': smallest is 5; .* below 1"),
+        ({"contrasts": {"a": 1}}, "contrasts is"),
+        ({"contrasts": [("a", {})]}, "contrasts holds"),
+        ({"contrasts": [Contrast("c", {"wide": 1})]}, "contrast 'c': the weights sum to 1"),
+        (
+            {"contrasts": [Contrast("c", {"wide": 1, "x": -1})]},
+            "contrast 'c' weighs 'x', which is no",
+        ),
+        ({"contrasts": [Contrast("c", TEXT)]}, "contrast 'c' weighs 'wide' by '1'"),
+        (
+            {"contrasts": [Contrast("c", {"wide": 1, "narrow": -1})], "relative": True},
+            "contrast 'c': smallest is unset, and the study's is relative",
+        ),
         ({"tune": {"optim.learning_rate": 0.1}}, "tune has 0.1 for 'optim.learning_rate'"),
         ({"tune": ["optim.learning_rate"]}, "tune is"),
         ({"series": ("n", {})}, "series is"),
@@ -67,6 +118,8 @@ def test_fields_of_another_kind(fields, line):
         ({"fields": [("model.hidden", (8,))]}, "fields is"),
         ({"fields": {"seed": 5, "model.hidden": (8,)}}, "sets seed; all arms share"),
         ({"also": {"narrow": "model"}}, r"also\['narrow'\] is 'model'"),
+        ({"not_worse": "narrow"}, "not_worse is 'narrow'; a list of names"),
+        ({"not_worse": ["other"]}, "'wide' is not_worse than 'other', which is no control of it"),
         ({"name": "a\nb"}, "an arm is called"),
         ({"name": "x" * 101}, "an arm is called"),
         ({"name": 5}, "an arm is called 5"),
@@ -78,19 +131,25 @@ def test_fields_of_an_arm_of_another_kind(fields, line):
         declare(dataclasses.replace(WIDE, **fields))
 
 
+def test_a_tuned_field_is_no_factor():
+    fast = Arm("fast", {"optim.learning_rate": 1.0}, "narrow", ["optim.learning_rate"])
+    with pytest.raises(BadInputError, match=r"'fast' sets optim\.learning_rate, which is tuned"):
+        declare(fast, tune={"optim.learning_rate": (0.1, 0.2)})
+
+
 def test_arms_are_arms():
     with pytest.raises(BadInputError, match="arms holds 'wide'; a list of Arm"):
         declare("wide")
 
 
-def planned(study: Study, folder, monkeypatch) -> None:
+def planned(study: Study, folder, monkeypatch, **more: Any) -> None:
     """Work a study out, to be stopped before it reads data."""
 
     def read(made):
         raise AssertionError("the data were read")
 
     monkeypatch.setattr(plan, "_load", read)
-    plan.work_out(study, folder, preset="smoke", command="")
+    plan.work_out(study, folder, preset="smoke", command="", **more)
 
 
 @pytest.mark.parametrize(
@@ -149,6 +208,23 @@ def test_a_validation_endpoint_needs_validation_data(tmp_path, monkeypatch):
     study.base.data.validation = 0.0
     with pytest.raises(BadInputError, match=r"'narrow': data\.validation is 0, and the endpoint"):
         planned(study, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("fields", "lanes", "line"),
+    [
+        (
+            {"endpoint": Endpoint("log_loss", "train", smallest=0.1)},
+            1,
+            r"'train log_loss': log_loss is not measured; add it to the base's task\.measures",
+        ),
+        ({"endpoint": Endpoint("rank", smallest=1.0)}, 2, "keeps examples' values; --lanes=2 has"),
+        ({"tune": {"optim.learning_rate": (0.1, 0.2)}}, 2, "--lanes=2: each seed tunes for itself"),
+    ],
+)
+def test_endpoints_that_no_cell_would_have_are_refused(fields, lanes, line, tmp_path, monkeypatch):
+    with pytest.raises(BadInputError, match=line):
+        planned(declare(WIDE, **fields), tmp_path, monkeypatch, lanes=lanes)
 
 
 def test_tuning_without_validation_data_is_refused_by_the_plan(tmp_path, capsys):

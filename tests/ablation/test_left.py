@@ -9,12 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnn_jax.ablation import Study, account, cells, left, main, plots, recipe, sections, verdicts
-from cnn_jax.ablation.cells import Outcome
-from cnn_jax.ablation.plan import Plan
-from cnn_jax.ablation.verdicts import DIVERGED, judge
+from cnn_jax.ablation import (
+    Study,
+    account,
+    cells,
+    endpoints,
+    judgements,
+    left,
+    main,
+    plots,
+    recipe,
+    sections,
+)
+from cnn_jax.ablation.outcomes import Outcome
+from cnn_jax.ablation.stored import Plan
+from cnn_jax.ablation.verdicts import UNTRAINED, judge
 from cnn_jax.runtime.errors import BadInputError
-from tests.ablation import tiny
+from tests.ablation import made, tiny
 
 
 @pytest.fixture
@@ -85,20 +96,25 @@ def test_a_network_that_diverged_is_an_outcome(how, study, capsys):
         numbers = json.loads((place / "result.json").read_text())["metrics"]["test"]
         changed(place, test=numbers | {"loss": None})
     status = main(tiny.brief, [f"--workdir={study}", "--report_only"])
-    assert status == (0 if how == "no finite loss" else 1)
-    assert "wide against narrow: diverged: wide diverged with seed 1" in capsys.readouterr().out
+    assert status == 0
+    line = "wide against narrow: did not train: wide failed with seed 1"
+    assert line in capsys.readouterr().out
     report = (study / "report.md").read_text()
     assert "3 of 4 cells are finished, 1 diverged." in report
-    assert "**diverged** | wide diverged with seed 1 |" in report
+    shares = "1 of 2 (1% … 99%) | 0 of 2 (0% … 84%)"
+    assert "**did not train** | wide failed with seed 1 |" in report
+    assert f"| wide against narrow | {shares} | 1 | 0.05 | not judged |" in report
 
 
 def test_diverged_and_missing_seeds_are_told_apart():
-    plan: Any = type("Plan", (), {"proofs": [type("P", (), {"arm": "a", "control": "b"})]})
-    plan.seeds, plan.endpoint, plan.smallest = (0, 1, 2), "train", 0.01
-    one = Outcome({"metrics": {"train": {"accuracy": 0.5, "examples": 9}}}, np.ones(2, bool), 1, [])
+    plan = made.plan(("a", "b"), seeds=3, endpoint="train")
+    one = made.outcome(0.5)
     (found,) = judge(plan, {"a": {2: one}, "b": {0: one, 2: one}}, {"a": [0]})
-    assert (found.verdict, found.diverged, found.missing) == (DIVERGED, {"a": [0]}, (1,))
-    assert sections.sentence(found) == "diverged: a diverged with seed 0; seed 1 missing"
+    assert (found.failed, found.missing) == ({"a": (0,)}, (1,))
+    line = "inconclusive: a failed with seed 0; seed 1 missing"
+    assert judgements.sentence(found) == line
+    (found,) = judge(plan, {"a": {2: one}, "b": {0: one, 1: one, 2: one}}, {"a": [0, 1]})
+    assert found.verdict == UNTRAINED
 
 
 @pytest.mark.parametrize(
@@ -128,7 +144,9 @@ def test_openings_of_the_test_set_by_earlier_designs_are_counted(study):
     assert stored.earlier == (1, 1)
     text = account.provenance(plan, stored.outcomes, stored.earlier)
     assert "The test set was opened 4 times by 4 cells, once each at its end." in text
-    assert "earlier designs in this folder opened it too: 1 times by 1 of them" in text
+    assert "such as cells of earlier designs, opened it too: 1 times by 1 of them" in text
+    shutil.copytree(place, study / "sources" / "one")  # whatever trained it
+    assert left.read_cells(plan, study).earlier == (2, 2)
 
 
 def test_cells_of_other_test_sets_are_not_compared(study):
@@ -168,18 +186,18 @@ def test_what_is_not_held_is_not_claimed(study):
 
     def method(*held: tuple[str, ...] | None) -> str:
         proofs = tuple(dataclasses.replace(plan.proofs[0], held=each) for each in held)
-        return " ".join(sections._method(dataclasses.replace(plan, proofs=proofs), 1).split())
+        return " ".join(judgements.method(dataclasses.replace(plan, proofs=proofs)).split())
 
     both = "a seed gives both the same order of the data and the same initial weights where"
     assert both in method(("order", "initial"))
     assert "same order" in method(("order", "steps"))
     assert "initial weights" not in method(("order", "steps"))
     assert "same order" not in method(("order",), ("steps",))
-    assert "Seeds pair the arms. The" in method(None)
+    assert "Seeds pair the arms. For" in method(None)
 
 
 def test_the_verdict_needs_no_metric_that_is_missing():
     none = Outcome({"metrics": {"test": {"accuracy": None}}}, np.zeros(2, bool), 1, [])
-    assert verdicts.errors([none], "test") == []
+    assert sections._errors([none], "test") == []
     with pytest.raises(BadInputError, match="no finite test accuracy"):
-        verdicts.error(none, "test")
+        endpoints.error(none, "test")

@@ -1,11 +1,18 @@
 """Power: the figures of an independent integration, and what simulated studies have."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from cnn_jax.ablation import stats
-from cnn_jax.ablation.stats import Difference
+from cnn_jax.ablation import announced
+from cnn_jax.ablation.announced import Noise
+from cnn_jax.ablation.decisions import EQUIVALENT
+from cnn_jax.ablation.looks import Look, planned
+from cnn_jax.ablation.power import power, power_of_equivalence
+from cnn_jax.ablation.rehearsals import Source
+from cnn_jax.ablation.stats import Difference, paired_means
 
 # (seeds, alpha, effect in standard deviations of one seed's difference) -> power, by mpmath 1.3:
 # quad over s of (ncdf(d - t s) + ncdf(-d - t s)) times the density of sqrt(chi2 / freedom), 20
@@ -20,9 +27,9 @@ EXACT = {
     (4, 0.05 / 16, 3.0): 0.30094143682229514337,
     (10, 0.05, 1.0): 0.80309685663272168248,
 }
-REGIMES = [  # seeds, alpha, variance that examples add, beside 0.01 squared of a seed
-    *((2, 0.05, 0.0), (2, 0.01, 5e-6), (3, 0.05 / 5, 0.0), (3, 0.05 / 16, 5e-6)),
-    *((4, 0.05 / 5, 25e-6), (4, 0.05 / 16, 0.0), (5, 0.05, 25e-6), (10, 0.05 / 16, 5e-6)),
+REGIMES = [  # seeds, statements, variance that examples add, beside 0.01 squared of a seed
+    *((2, 1, 0.0), (2, 5, 5e-6), (3, 5, 0.0), (3, 16, 5e-6)),
+    *((4, 5, 25e-6), (4, 16, 0.0), (5, 1, 25e-6), (10, 16, 5e-6)),
 ]
 
 
@@ -30,7 +37,7 @@ REGIMES = [  # seeds, alpha, variance that examples add, beside 0.01 squared of 
 def test_power_is_that_of_the_noncentral_t_distribution(case):
     seeds, alpha, effect = case
     noise = Difference(0.0, 1.0, 0.0, seeds)
-    assert stats.power(effect, noise, alpha=alpha) == pytest.approx(EXACT[case], abs=1e-9)
+    assert power(effect, noise, alpha=alpha) == pytest.approx(EXACT[case], abs=1e-9)
 
 
 def test_it_is_scipys_where_that_is_a_number_and_grows_everywhere():
@@ -38,7 +45,7 @@ def test_it_is_scipys_where_that_is_a_number_and_grows_everywhere():
         for alpha in (0.05, 0.01, 0.05 / 16):
             limit = scipy_stats.t.isf(alpha / 2, seeds - 1)
             noise = Difference(0.0, 1.0, 0.0, seeds)
-            found = [stats.power(effect, noise, alpha=alpha) for effect in np.linspace(0, 40, 41)]
+            found = [power(effect, noise, alpha=alpha) for effect in np.linspace(0, 40, 41)]
             shifts = np.linspace(0, 40, 41) * np.sqrt(seeds)
             theirs = scipy_stats.nct.sf(limit, seeds - 1, shifts)
             theirs += scipy_stats.nct.cdf(-limit, seeds - 1, shifts)
@@ -49,65 +56,92 @@ def test_it_is_scipys_where_that_is_a_number_and_grows_everywhere():
             assert max(found) <= 1 + 1e-12
 
 
-def decided(effect: float, noise: Difference, alpha: float, smallest: float | None = None) -> float:
-    """Return how often simulated studies with a true ``effect`` call it different, or small."""
-    rng, studies, freedom = np.random.default_rng(0), 40_000, noise.seeds - 1
-    own = noise.seed_variance * rng.chisquare(freedom, studies) / freedom
-    mean = effect + np.sqrt(noise.variance) * rng.standard_normal(studies)
-    drawn = Difference(mean, own, np.full(studies, noise.example_variance), noise.seeds)
-    if smallest is None:
-        return float(np.mean(drawn.p_different() < alpha))
-    return float(np.mean(drawn.p_equivalent(smallest) < alpha))
+@pytest.mark.parametrize("seeds", [2, 3, 10])
+@pytest.mark.parametrize("examples", [1e-3, 1.0, 30.0])
+def test_with_noise_of_examples_it_is_the_mean_over_estimated_variances(seeds, examples):
+    """At 200,000 quantiles of the seeds' estimate, where the integral has pieces and nodes."""
+    freedom, alpha, effect, count = seeds - 1, 0.05 / 5, 4.0, 200_000
+    spread = scipy_stats.chi2.ppf((np.arange(count) + 0.5) / count, freedom) / freedom
+    known = Difference(0.0, 1.0, examples, seeds)
+    estimated = Difference(np.zeros(count), spread, np.full(count, examples), seeds)
+    high = estimated.interval(1 - alpha)[1] / np.sqrt(known.variance)
+    shift = effect / np.sqrt(known.variance)
+    expected = np.mean(scipy_stats.norm.sf(high - shift) + scipy_stats.norm.sf(high + shift))
+    assert power(effect, known, alpha=alpha) == pytest.approx(expected, abs=1e-7)
 
 
-@pytest.mark.parametrize(("seeds", "alpha", "examples"), REGIMES)
-def test_what_is_announced_is_found_in_four_studies_of_five(seeds, alpha, examples):
-    noise = Difference(0.0, 0.01**2, examples, seeds)
-    finest = stats.detectable(noise, alpha=alpha)
+@pytest.mark.parametrize(("seeds", "statements", "examples"), REGIMES)
+def test_what_is_announced_is_found_in_four_studies_of_five(seeds, statements, examples):
+    source, looks = Source(0.01, examples), planned((seeds,), statements)
+    finest = announced.detectable(source.known, looks)
     assert finest is not None
-    assert decided(finest, noise, alpha) == pytest.approx(0.8, abs=0.01)
+    assert announced.finds(source.known, looks, finest) == pytest.approx(0.8, abs=1e-6)
+    found = source.power(looks, [finest], studies=20_000)[0]
+    assert found == pytest.approx(0.8, abs=2 * math.sqrt(0.16 / 20_000))
 
 
-@pytest.mark.parametrize(("mean", "smallest"), [(0.0, 0.01), (0.004, 0.02), (0.03, 0.01)])
+@pytest.mark.parametrize("smallest", [0.01, 0.02])
 @pytest.mark.parametrize("alpha", [0.05, 0.05 / 5])
-def test_the_seeds_that_are_announced_decide_four_studies_of_five(mean, smallest, alpha):
-    found = Difference(mean, 0.02**2, 1e-6, 2)
-    seeds = stats.seeds_needed(found, smallest, alpha=alpha)
-    assert seeds is not None
-    now, before = (Difference(0.0, 0.02**2, 1e-6, count) for count in (seeds, seeds - 1))
-    small = smallest if mean < smallest else None
-    assert decided(mean, now, alpha, small) >= 0.79
-    assert decided(mean, before, alpha, small) < 0.81
+def test_the_seeds_that_are_announced_decide_and_one_less_does_not(smallest, alpha):
+    noise = Noise(0.02**2, 1e-6)
+
+    def chances(seeds: int) -> tuple[float, float]:
+        known = Difference(0.0, noise.seed_variance, noise.example_variance, seeds)
+        of_equivalence = power_of_equivalence(0.0, known, smallest, alpha=alpha)
+        return power(smallest, known, alpha=alpha), of_equivalence
+
+    for index, needed in enumerate(
+        (
+            announced.seeds_to_find(noise, smallest, alpha),
+            announced.seeds_for_equivalence(noise, smallest, alpha),
+        )
+    ):
+        assert needed is not None
+        assert chances(needed)[index] >= 0.8 > chances(needed - 1)[index]
+
+
+def test_power_of_equivalence_is_what_studies_have():
+    looks, source = planned((6,), 5), Source(0.01, 4e-6)
+    for smallest in (0.012, 0.02, 0.03):
+        studied = source.power(looks, [0.0], smallest, said=(EQUIVALENT,), studies=20_000)[0]
+        expected = announced.finds_equivalent(source.known, looks, smallest)
+        spread = 2 * math.sqrt(expected * (1 - expected) / 20_000)
+        assert studied == pytest.approx(expected, abs=spread)
+
+
+def test_no_number_of_seeds_beats_a_test_set_that_is_too_small():
+    for freedom in (None, 2):
+        assert announced.seeds_to_find(Noise(0.02**2, 0.01**2, freedom), 0.011, 0.05) is None
+
+
+def test_no_difference_is_announced_that_errors_cannot_have():
+    assert announced.detectable(Noise(1.0), planned((4,), 1)) is None  # above 100 points
+    finer = announced.detectable(Noise(1e-4), planned((4,), 1))
+    assert finer is not None
+    assert announced.detectable(Noise(1.0), planned((4,), 1), most=3.0) == pytest.approx(
+        100 * finer
+    )
+
+
+def test_two_seeds_announce_nothing_by_their_own_noise():
+    found = paired_means(np.array([0.010, 0.012]), 10_000)
+    assert announced.detectable(Noise.of(found), planned((2,), 5)) is None
+    assert announced.seeds_to_find(Noise.of(found), 0.01, 0.05) is None
+    assert announced.seeds_for_equivalence(Noise.of(found), 0.01, 0.05) is None
+    # But what they would find of noise that is known, and three by their own, is announced.
+    assert announced.detectable(Noise(1e-6), planned((2,), 5)) is not None
+    three = paired_means(np.array([0.010, 0.012, 0.011]), 10_000)
+    finest = announced.detectable(Noise.of(three), planned((3,), 5))
+    assert finest == pytest.approx(0.0114, abs=2e-4)  # its noise may be far more than it looks
+    assert announced.detectable(Noise.of(three), planned((3,), 16)) is None
 
 
 def test_what_two_seeds_found_in_the_committed_studies():
     """The figures that NaN had made 6.9, 4.6 and 40.6 points (experiments/results)."""
     shown = [
-        stats.detectable(Difference(0.0, (half / t) ** 2 * 2, 0.0, 2), alpha=alpha)
-        for t in [scipy_stats.t.isf(0.025, 1)]
+        announced.detectable(Noise((half / t) ** 2 * 2), (Look(2, alpha),))
+        for t in [float(scipy_stats.t.isf(0.025, 1))]
         for half, alpha in ((0.0393, 0.05 / 5), (0.0531, 0.05 / 5), (0.6725, 0.05 / 3))
     ]
     assert shown[:2] == pytest.approx([0.252, 0.341], abs=5e-4)
     assert shown[2] is None
-
-
-def test_ties_have_a_p_value_of_one():
-    found = stats.paired(np.zeros((3, 10)))
-    assert found.p_different() == 1.0
-    assert stats.paired_means([0.01, -0.01], 100).p_different() == 1.0
-
-
-@pytest.mark.parametrize(
-    "numbers",
-    [(np.nan, 1.0, 0.0, 3), (0.0, np.nan, 0.0, 3), (0.0, 0.0, 0.0, 3), (0.0, 1.0, 0.0, 1)],
-)
-def test_a_difference_without_numbers_is_none(numbers):
-    with pytest.raises(ValueError, match=r"finite mean|at least 2"):
-        Difference(*numbers)
-
-
-def test_nan_is_no_p_value_and_one_example_no_sample():
-    with pytest.raises(ValueError, match="NaN"):
-        stats.holm([0.01, np.nan])
-    with pytest.raises(ValueError, match="at least 2 seeds and examples, not 3 and 1"):
-        stats.paired(np.ones((3, 1)))

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 
 from cnn_jax.ablation import cells, progress
-from cnn_jax.ablation.plan import Cell
 from cnn_jax.ablation.progress import Progress
+from cnn_jax.ablation.stored import Cell
 
 
 def on_terminal(monkeypatch, show: Callable[[], None]) -> str:

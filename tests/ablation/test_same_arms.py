@@ -4,15 +4,17 @@ import numpy as np
 import pytest
 
 import cnn_jax
-from cnn_jax.ablation import cells, stats
-from cnn_jax.ablation.verdicts import BETTER, WORSE, compare, decide
-from tests.ablation import tiny
+from cnn_jax.ablation import cells
+from cnn_jax.ablation.decisions import BETTER, WORSE
+from cnn_jax.ablation.outcomes import Outcome
+from cnn_jax.ablation.verdicts import judge
+from tests.ablation import made, tiny
 
 POOL, SEEDS, STUDIES = 40, 10, 40
 
 
 @pytest.fixture(scope="module")
-def pool(tmp_path_factory) -> list[cells.Outcome]:
+def pool(tmp_path_factory) -> list[Outcome]:
     """Train one config with many seeds."""
     trained = []
     for seed in range(POOL):
@@ -34,7 +36,8 @@ def test_at_most_6_of_40_are_told_apart(pool):
     said = []
     for _ in range(STUDIES):
         drawn = [pool[i] for i in chance.permutation(POOL)[: 2 * SEEDS]]
-        found = compare(list(zip(drawn[:SEEDS], drawn[SEEDS:], strict=True)), "test")
-        (p,), (q,) = stats.holm([found.p_different()]), stats.holm([found.p_equivalent(0.001)])
-        said.append(decide(float(found.mean), p, q))
+        arms = {"one": drawn[:SEEDS], "other": drawn[SEEDS:]}
+        measured = {arm: dict(enumerate(own)) for arm, own in arms.items()}
+        (found,) = judge(made.plan(("one", "other"), seeds=SEEDS, smallest=0.001), measured)
+        said.append(found.verdict)
     assert sum(verdict in (BETTER, WORSE) for verdict in said) <= 6
