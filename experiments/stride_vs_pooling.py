@@ -51,7 +51,8 @@ def arms(preset: str) -> list[Arm]:
             found += [arm("conv", "pool")]
             continue
         equal = ("params", "steps", "order", "initial")
-        found += [arm("convpool", "pool"), arm("conv", "convpool", equal=equal)]
+        found += [arm("convpool", "pool")]
+        found += [arm("conv", "convpool", equal=equal, not_worse=[f"{name} convpool"])]
         found += [arm("stride", "conv", match=Match("macs", "model.widths"))]
     return found
 
