@@ -65,13 +65,13 @@ def _fields(config: str) -> dict[str, Any]:
     held = json.loads(config)
     if not held.get("init", {}).get("source"):
         held.pop("init", None)
-    return {name: value for name, value in _leaves(held) if not name.startswith(ASIDE)}
+    return {name: value for name, value in leaves(held) if not name.startswith(ASIDE)}
 
 
-def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield (dotted name, value) of every field of a config as JSON; transforms stay whole."""
     for name, value in config.items():
         if isinstance(value, dict) and prefix + name != "data.augment":
-            yield from _leaves(value, f"{prefix}{name}.")
+            yield from leaves(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value

@@ -11,14 +11,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
-from cnn_jax.ablation import counting
+from cnn_jax import config as configs
+from cnn_jax.ablation import counting, recipe
 from cnn_jax.ablation.stored import CELLS, TUNING, Plan
 from cnn_jax.runs import workdir
 from cnn_jax.runtime import json_file
 
 REGISTRATION = "registration.json"
-# What is printed or follows from the rest; everything else of a plan is fixed.
-APART = ("command", "cells", "tuning", "threats", "sealed", "proofs")
+# What is printed, or follows from the rest, as the name of the data from their fingerprints.
+APART = ("command", "cells", "tuning", "threats", "sealed", "proofs", "data", "gradients")
 LONGEST = 60  # characters of a value that is shown
 
 
@@ -84,11 +85,12 @@ def registered_fields(plan: Plan) -> dict[str, Any]:
     held["tested"] = [[proof.arm, proof.control, proof.not_worse] for proof in plan.proofs]
     arms = {}
     for arm in held.pop("arms"):
-        config = json.loads(arm["config"])
-        for name in plan.grid:
-            section, field = name.split(".", 1)
-            config[section].pop(field, None)
-        arms[arm["name"]] = {"against": arm["against"], "steps": arm["steps"], "config": config}
+        fields = {
+            name: value
+            for name, value in recipe.leaves(json.loads(arm["config"]))
+            if not name.startswith(configs.NEUTRAL) and name not in plan.grid
+        }
+        arms[arm["name"]] = {"against": arm["against"], "steps": arm["steps"], "config": fields}
     return json_file.plain(held | {"arms": arms})
 
 

@@ -75,6 +75,17 @@ def test_what_tuning_chose_is_no_change(tmp_path):
     assert not registration.is_registered(tmp_path, dataclasses.replace(before, grid={}))
 
 
+def test_a_data_set_that_was_moved_is_no_change(tmp_path):
+    def plan(folder: str, **fields):
+        config = json.loads(PLAN.arms[0].config) | {"data": {"dir": folder, **fields}}
+        arms = tuple(dataclasses.replace(a, config=json.dumps(config)) for a in PLAN.arms)
+        return dataclasses.replace(PLAN, arms=arms, data=f"folder ({folder})")
+
+    registration.fix(tmp_path, plan("here", batch_size=1))
+    assert registration.is_registered(tmp_path, plan("there", batch_size=1))
+    assert not registration.is_registered(tmp_path, plan("here", batch_size=2))
+
+
 def test_a_study_of_an_earlier_version_is_registered_late(tmp_path):
     begin(tmp_path)
     assert "begun by an earlier version" in account.registration(PLAN, None)
