@@ -22,13 +22,13 @@ from cnn_jax.ablation.decisions import (
     measured,
 )
 from cnn_jax.ablation.looks import Look
+from cnn_jax.ablation.simulate import FINE
 from cnn_jax.ablation.stats import (
     Difference,
     paired,
     paired_means,
 )
 
-FINE = 1e-6  # a smallest difference that matters so small that nothing is called equivalent
 RATES = (0.10, 0.105, 0.115)  # the errors that three learning rates are worth
 
 
