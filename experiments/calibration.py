@@ -138,9 +138,8 @@ def bounds(studies: int = 10_000) -> None:
         "At the smallest difference that matters",
         "The arm is worse by exactly what matters: called equivalent, and in brackets called "
         "equivalent or not worse, each at most 5 %. Margins are of the error, or a share of the "
-        "control's. At 4 points beside errors of 9 % it is up to 0.7 points more: errors are "
-        "counts, so that a mean that comes out low comes with too small a variance. It fades with "
-        "examples.",
+        "control's. Errors are counts, so that a mean that comes out low comes with a small "
+        "variance: the interval's ends have those of the margins.",
         errors(studies),
     )
     rows = {}

@@ -47,6 +47,17 @@ def measured(found: Difference, points: np.ndarray, smallest: float) -> Measured
     return Measured(found, worse, better, (middle, middle - smallest, middle + smallest))
 
 
+def beyond(given: Measured, alpha: float) -> tuple[Any, Any]:
+    """Return how far the interval at 1 - 2 ``alpha`` reaches above the lower and upper margin.
+
+    Each end has the variance that the mean has if its margin is the truth. Within the margins the
+    former is above 0 and the latter below.
+    """
+    low, _ = given.better.if_zero().interval(1 - 2 * alpha)
+    _, high = given.worse.if_zero().interval(1 - 2 * alpha)
+    return low, high
+
+
 def decide(
     given: Measured, alpha: float, *, not_worse: bool = False, failed_alone: Any = False
 ) -> np.ndarray:
@@ -66,8 +77,8 @@ def decide(
     low, high = given.found.interval(1 - alpha)
     middle, worse, better = given.trimmed
     whole = ~np.asarray(failed_alone, bool)
-    harmless = (given.worse.interval(1 - 2 * alpha)[1] < 0) & (worse < 0) & whole
-    useless = (given.better.interval(1 - 2 * alpha)[0] > 0) & (better > 0) & whole
+    below, above = beyond(given, alpha)
+    harmless, useless = (above < 0) & (worse < 0) & whole, (below > 0) & (better > 0) & whole
     conditions = [harmless & useless, (high < 0) & (middle < 0), (low > 0) & (middle > 0)]
     verdicts = [EQUIVALENT, BETTER, WORSE]
     if not_worse:

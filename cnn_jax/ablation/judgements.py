@@ -18,7 +18,7 @@ better below zero. Seeds pair the arms{pairing}. {samples} Both intervals are si
 {count} in all, {rate} of studies err in any. {levels} *better* or *worse*: the first
 interval leaves out zero (of a contrast: *below* or *above zero*); *it matters* if it also leaves
 out the smallest difference that matters. *equivalent*: the second lies within that difference,
-{smallest}, whichever sign it has{not_worse}. The trimmed mean, without a fifth of the seeds at
+{smallest}, whichever sign it has{not_worse}; its ends have the noise of the margins. The trimmed mean, without a fifth of the seeds at
 either end, has to say the same. *inconclusive*: none of it, or a seed is missing. Verdicts are of
 runs that trained; a run did not if its loss stopped being finite{chance}. Where runs of one arm
 alone did not, arms are not called equivalent; where all did, more failures than were seen are

@@ -171,9 +171,11 @@ def _decided(
         return max(first, -limit), min(second, limit)
 
     margins = None
+    below, above = decisions.beyond(given, look.alpha)
+    within = ends(below - statement.smallest, above + statement.smallest)
     if statement.relative:
-        sides = [each.interval(1 - 2 * look.alpha) for each in (given.worse, given.better)]
-        margins = sign * float(sides[0][1]), sign * float(sides[1][0])
+        within = ends(*given.found.interval(1 - 2 * look.alpha))
+        margins = sign * float(above), sign * float(below)
     own_variance = given.found.seed_variance / given.found.seeds
     return Verdict(
         statement,
@@ -184,7 +186,7 @@ def _decided(
         lost,
         sign * float(given.found.mean),
         ends(*given.found.interval(1 - look.alpha)),
-        ends(*given.found.interval(1 - 2 * look.alpha)),
+        within,
         margins,
         float(own_variance / given.found.variance),
         sign * float(given.trimmed[0]),

@@ -101,6 +101,21 @@ def test_the_variances_are_those_of_the_crossed_layout():
     assert found.example_variance == pytest.approx(expected)
 
 
+def test_a_mean_that_comes_out_low_comes_with_the_variance_that_its_slope_says():
+    rng = np.random.default_rng(0)
+    values = rng.choice([-1, 0, 1], p=[0.02, 0.88, 0.10], size=(20_000, 1, 200))
+    found = stats.paired(np.repeat(values, 2, axis=1))  # both seeds agree: examples alone vary
+    ((_, covariance), (_, _)) = np.cov(found.example_variance, found.mean)
+    assert np.mean(found.slope) == pytest.approx(covariance / np.var(found.mean), rel=0.05)
+    one = stats.Difference(-0.02, 1e-6, 1e-4, 3, 1e-3)
+    assert one.if_zero().example_variance == pytest.approx(1e-4 + 0.02 * 1e-3)
+    for mean, slope in ((0.02, 1e-3), (-0.02, -1e-3), (0.0, 1e-3)):  # never less than it was
+        other = stats.Difference(mean, 1e-6, 1e-4, 3, slope)
+        assert other.if_zero() == other
+    even = stats.paired(np.repeat([[1, -1, 0, 0]], 2, axis=0))
+    assert even.slope == 0
+
+
 def test_without_noise_of_examples_it_is_the_paired_t_test():
     points = np.array([0.011, 0.004, 0.019, -0.002, 0.008])
     found = stats.paired_means(points, 10_000)
