@@ -15,16 +15,16 @@ from cnn_jax.data.dataset import TEST
 METHOD = """\
 Differences are arm minus control, of errors in percentage points; where less is better, the arm is
 better below zero. Seeds pair the arms{pairing}. {samples} Both intervals are simultaneous: with
-{count} in all, {rate} of studies err in any. {levels} *better* or *worse*: the first
-interval leaves out zero (of a contrast: *below* or *above zero*); *it matters* if it also leaves
-out the smallest difference that matters. *equivalent*: the second lies within that difference,
-{smallest}, whichever sign it has{not_worse}; its ends have the noise of the margins. The trimmed mean, without a fifth of the seeds at
-either end, has to say the same. *inconclusive*: none of it, or a seed is missing. Verdicts are of
-runs that trained; a run did not if its loss stopped being finite{chance}. Where runs of one arm
-alone did not, arms are not called equivalent; where all did, more failures than were seen are
-possible, and the verdict says up to how many. Variance from seeds: the rest comes from the choice
-of test examples. How the intervals were chosen, and how often they and the verdicts err:
-`cnn_jax/ablation/stats.py`, `experiments/calibration.py`."""
+{count} in all, {rate} of studies err in any. {levels} *better* or *worse*: the first interval
+leaves out zero (of a contrast: *below* or *above zero*); *it matters* if it also leaves out the
+smallest difference that matters. *equivalent*: the second, whose ends have the noise of the
+margins, lies within that difference, {smallest}, whichever sign it has{not_worse}. The trimmed
+mean, without a fifth of the seeds at either end, has to say the same. *inconclusive*: none of it,
+or a seed is missing. Verdicts are of runs that trained; a run did not if its loss stopped being
+finite{chance}. Where runs of one arm alone did not, arms are not called equivalent; where all did,
+more failures than were seen are possible, and the verdict says up to how many. Variance from seeds:
+the rest comes from the choice of test examples. How the intervals were chosen, and how often they
+and the verdicts err: `cnn_jax/ablation/stats.py`, `experiments/calibration.py`."""
 BOTH = """\
 For test values the intervals count two sources of noise, the seeds and the choice of test examples
 (from each example's outcome in every cell), so they speak of new seeds and of new examples."""
