@@ -68,53 +68,68 @@ def work_out(
     matched = _adjust(made, arms, data, memo, code, tuning)
     described = {name: _describe(name, made[name], data[name], memo, code) for name in arms}
     proofs = [prove(study, arm, made, described, data) for arm in compared]
-    for arm, proof in zip(compared, proofs, strict=True):
-        _check_arm(arm, proof, made, data)
+    _check_arms(compared, proofs, made, data)
     plans = tuple(
         _arm_plan(arm, made[n], data[n], described[n], matched.get(n)) for n, arm in arms.items()
     )
-    section = study.base.data
-    looks, seeds = tuple(study.looks), tuple(range(study.seeds))
-    kept = tuple(dict.fromkeys(name for each in study.endpoints for name in each.kept))
     fingerprints = {name: each.fingerprint for name, each in data.items()}
+    cells = plan_cells(
+        *(plans, made, fingerprints, code),
+        seeds=range(study.seeds),
+        looks=study.looks,
+        lanes=lanes,
+        kept=tuple(dict.fromkeys(name for each in study.endpoints for name in each.kept)),
+    )
     return Plan(
-        name=study.name,
-        question=study.question,
-        hypothesis=study.hypothesis,
+        **_declared(study),
         preset=preset,
-        data=section.name + (f" ({Path(section.dir).name})" if section.dir else ""),
-        endpoint=study.endpoints[0].split,
-        smallest=study.smallest,
-        threats=tuple(study.threats),
-        gradients=study.gradients,
-        seeds=seeds,
         arms=plans,
         proofs=tuple(proofs),
-        cells=plan_cells(
-            *(plans, made, fingerprints, code), seeds=seeds, looks=looks, lanes=lanes, kept=kept
-        ),
+        cells=cells,
         code=code,
         fingerprints=fingerprints,
         command=command,
-        series=study.series,
         tuning=tuple(tuning),
-        looks=looks,
-        endpoints=study.endpoints,
-        contrasts=tuple(study.contrasts),
-        relative=study.relative,
-        at_chance=study.at_chance,
-        grid={name: tuple(values) for name, values in study.tune.items()},
-        tune_once=study.tune_once,
-        spread=study.spread,
         exploratory=exploratory,
     )
 
 
-def _check_arm(arm: Arm, proof: Proof, made: dict[str, Config], data: dict[str, Data]) -> None:
+def _declared(study: Study) -> dict[str, Any]:
+    """Return the fields of a plan that the study declares."""
+    section = study.base.data
+    return {
+        "name": study.name,
+        "question": study.question,
+        "hypothesis": study.hypothesis,
+        "data": section.name + (f" ({Path(section.dir).name})" if section.dir else ""),
+        "endpoint": study.endpoints[0].split,
+        "smallest": study.smallest,
+        "threats": tuple(study.threats),
+        "gradients": study.gradients,
+        "seeds": tuple(range(study.seeds)),
+        "series": study.series,
+        "looks": tuple(study.looks),
+        "endpoints": study.endpoints,
+        "contrasts": tuple(study.contrasts),
+        "relative": study.relative,
+        "at_chance": study.at_chance,
+        "grid": {name: tuple(values) for name, values in study.tune.items()},
+        "tune_once": study.tune_once,
+        "spread": study.spread,
+    }
+
+
+def _check_arms(
+    compared: Sequence[Arm],
+    proofs: Sequence[Proof],
+    made: dict[str, Config],
+    data: dict[str, Data],
+) -> None:
     """Raise ``BadInputError`` for an arm that is its control."""
-    check_differs(arm, proof.fields)
-    own, control = (data[name].module(made[name]) for name in (arm.name, arm.against or ""))
-    check_networks(arm, proof.fields, own, control)
+    for arm, proof in zip(compared, proofs, strict=True):
+        check_differs(arm, proof.fields)
+        own, control = (data[name].module(made[name]) for name in (arm.name, arm.against or ""))
+        check_networks(arm, proof.fields, own, control)
 
 
 def _memo(folder: Path) -> Memo:
