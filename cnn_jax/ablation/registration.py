@@ -16,10 +16,14 @@ from cnn_jax.ablation import counting, recipe
 from cnn_jax.ablation.stored import CELLS, TUNING, Plan
 from cnn_jax.runs import workdir
 from cnn_jax.runtime import json_file
+from cnn_jax.runtime.json_file import UnreadableFileError
 
 REGISTRATION = "registration.json"
 # What is printed, or follows from the rest, as the name of the data from their fingerprints.
-APART = ("command", "cells", "tuning", "threats", "sealed", "proofs", "data", "gradients")
+APART = (
+    *("command", "cells", "tuning", "threats", "sealed", "proofs", "data", "gradients"),
+    "registered",
+)
 LONGEST = 60  # characters of a value that is shown
 
 
@@ -43,8 +47,10 @@ class Registration(TypedDict):
     amendments: list[Amendment]
 
 
-def fix(folder: Path, plan: Plan) -> None:
-    """Register a plan before its cells run; a change of one whose cells have begun is an amendment.
+def fix(folder: Path, plan: Plan) -> Plan:
+    """Register a plan before its cells run; return it as one that is.
+
+    A change of a plan whose cells have begun is an amendment.
 
     Raises ``UnreadableFileError`` for a registration that was damaged or edited.
     """
@@ -60,11 +66,24 @@ def fix(folder: Path, plan: Plan) -> None:
         every = [*held["amendments"], more]
         first = {"first": held["first"], "late": held["late"]}
         json_file.write(file, first | {"plan": fields, "amendments": every})
+    return dataclasses.replace(plan, registered=True)
 
 
 def read(folder: Path) -> Registration | None:
     """Return the registration that a folder holds; None of a study of an earlier version."""
     return json_file.find(folder / REGISTRATION, Registration, "a study's registration")
+
+
+def of(folder: Path, plan: Plan) -> Registration | None:
+    """Return the registration of a plan that a folder holds.
+
+    Raises ``UnreadableFileError`` for one that is damaged or was lost.
+    """
+    held = read(folder)
+    if held is None and plan.registered:
+        file = folder / REGISTRATION
+        raise UnreadableFileError(file, "is missing; the plan was registered there")
+    return held
 
 
 def is_registered(folder: Path, plan: Plan) -> bool:

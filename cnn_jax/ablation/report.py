@@ -47,7 +47,7 @@ def write_report(folder: Path) -> Written:
     drawn = plots.draw_all(plan, stored.outcomes, verdicts, failed, stored.gradients, folder)
     workdir.write(folder / RESULTS, results_csv(plan, stored.outcomes, failed))
     file = folder / REPORT
-    registered = registration.read(folder)
+    registered = registration.of(folder, plan)
     workdir.write(file, sections.render(plan, stored, verdicts, failed, failing, drawn, registered))
     lines = [f"exploratory: {plan.exploratory}"] if plan.exploratory else []
     lines += [f"{_called(each, plan)}: {judgements.sentence(each)}" for each in verdicts]

@@ -23,10 +23,11 @@ def train(plan: Plan, folder: Path, run: Run, work_out: Callable[..., Plan]) -> 
         run: trains the cells of a plan that are not finished.
         work_out: returns the plan again, with ``tuning``, which was done once for all seeds.
     """
-    registration.fix(folder, plan)
+    plan = registration.fix(folder, plan)
     if plan.grid and plan.tune_once:
         every = [(arm.name, None) for arm in plan.arms]
-        plan = work_out(tuning=tuning.choose(plan, folder, every, run))
+        chosen = work_out(tuning=tuning.choose(plan, folder, every, run))
+        plan = dataclasses.replace(chosen, registered=True)
     asked: set[str] = set()  # once each, also those that are tried again
     for look in planned(plan):
         stored = read_cells(plan, folder)

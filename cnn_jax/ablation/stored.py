@@ -95,6 +95,7 @@ class Plan:
         tune_once: whether one tuning serves all seeds.
         spread: the standard deviation of one seed's difference in a pilot study, if declared.
         exploratory: why the study is not the one that was declared; empty where it is.
+        registered: whether it was, so that a missing registration.json was lost.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Plan:
     tune_once: bool = False
     spread: float | None = None
     exploratory: str = ""
+    registered: bool = False
 
     def __post_init__(self):
         if not self.endpoints:

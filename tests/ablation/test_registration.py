@@ -94,6 +94,15 @@ def test_a_study_of_an_earlier_version_is_registered_late(tmp_path):
     assert "was fixed when 1 cells had finished" in account.registration(PLAN, held)
 
 
+def test_a_registration_that_was_lost_is_told(tmp_path):
+    plan = registration.fix(tmp_path, PLAN)
+    assert registration.of(tmp_path, plan) == registration.read(tmp_path)
+    (tmp_path / registration.REGISTRATION).unlink()
+    assert registration.of(tmp_path, PLAN) is None  # as an earlier version left it
+    with pytest.raises(UnreadableFileError, match=r"registration\.json' is missing; the plan was"):
+        registration.of(tmp_path, plan)
+
+
 def test_an_edited_registration_is_told(tmp_path):
     registration.fix(tmp_path, PLAN)
     begin(tmp_path)
